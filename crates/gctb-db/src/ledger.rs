@@ -1,0 +1,114 @@
+//! The ledger's row as its writers see it, and the inserts by which somebody decides first.
+
+use chrono::{DateTime, Utc};
+use diesel::RunQueryDsl;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState, ReasonCode, Seq};
+use gctb_events::LedgerEntry;
+
+use crate::pool::Abort;
+
+/// A ledger row.
+#[derive(Clone, Debug, diesel::QueryableByName)]
+pub(crate) struct LedgerRow {
+    #[diesel(sql_type = Integer)]
+    pub(crate) seq: i32,
+    #[diesel(sql_type = Integer)]
+    pub(crate) version: i32,
+    #[diesel(sql_type = SmallInt)]
+    pub(crate) state: i16,
+    #[diesel(sql_type = SmallInt)]
+    pub(crate) attempt: i16,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) backend: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) resolved_fa: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) amount: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) currency: Option<String>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    pub(crate) file_id: Option<i64>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) file: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) rail_reference: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) reason_code: Option<String>,
+    #[diesel(sql_type = Nullable<Text>)]
+    pub(crate) message: Option<String>,
+    #[diesel(sql_type = Timestamptz)]
+    pub(crate) changed_at: DateTime<Utc>,
+}
+
+/// The columns of [`LedgerRow`].
+pub(crate) const LEDGER_COLUMNS: &str = "seq, version, state, attempt, backend, resolved_fa, amount, currency, file_id, file, rail_reference, reason_code, message, changed_at";
+
+impl LedgerRow {
+    pub(crate) fn state(&self) -> Result<LedgerState, Abort> {
+        LedgerState::from_code(self.state).ok_or(Abort::Unreadable("payment_ledger.state"))
+    }
+
+    /// The row as its status event tells it.
+    pub(crate) fn entry(&self) -> Result<LedgerEntry, Abort> {
+        let backend = self.backend.as_deref().map(BackendName::parse).transpose();
+        Ok(LedgerEntry {
+            seq: Seq(self.seq),
+            version: self.version,
+            state: self.state()?,
+            attempt: self.attempt,
+            backend: backend.map_err(|_| Abort::Unreadable("payment_ledger.backend"))?,
+            resolved_fa: self.resolved_fa.clone().unwrap_or_default(),
+            file: self.file.clone(),
+            rail_reference: self.rail_reference.clone(),
+            reason: self.reason_code.as_deref().and_then(ReasonCode::from_code),
+            message: self.message.clone().unwrap_or_default(),
+            changed_at: self.changed_at,
+        })
+    }
+}
+
+/// The rows that stand at these positions of a batch.
+pub(crate) fn standing(connection: &mut PgConnection, batch: BatchId, seqs: &[i32]) -> Result<Vec<LedgerRow>, Abort> {
+    if seqs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let sql = format!("SELECT {LEDGER_COLUMNS} FROM payment_ledger WHERE batch_id = $1 AND seq = ANY($2) ORDER BY seq");
+    Ok(diesel::sql_query(sql).bind::<SqlUuid, _>(batch.as_uuid()).bind::<Array<Integer>, _>(seqs).load(connection)?)
+}
+
+/// A row by which somebody decides that an instruction is not paid at all.
+pub(crate) struct Closed<'a> {
+    pub(crate) seq: i32,
+    pub(crate) state: LedgerState,
+    pub(crate) reason: Option<ReasonCode>,
+    pub(crate) message: &'a str,
+}
+
+/// Inserts such rows where nobody has decided yet, and gives those that were inserted.
+pub(crate) fn insert_closed(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    batch_no: BatchNo,
+    rows: &[Closed<'_>],
+) -> Result<Vec<LedgerRow>, Abort> {
+    let seqs: Vec<i32> = rows.iter().map(|row| row.seq).collect();
+    let states: Vec<i16> = rows.iter().map(|row| row.state.code()).collect();
+    let reasons: Vec<Option<&str>> = rows.iter().map(|row| row.reason.map(ReasonCode::as_str)).collect();
+    let messages: Vec<&str> = rows.iter().map(|row| row.message).collect();
+    let sql = format!(
+        "INSERT INTO payment_ledger (batch_id, batch_no, seq, version, state, attempt, reason_code, message)
+         SELECT $1, $2, r.seq, 1, r.state, 0, r.reason, r.message
+         FROM unnest($3, $4, $5, $6) AS r (seq, state, reason, message)
+         ON CONFLICT DO NOTHING RETURNING {LEDGER_COLUMNS}"
+    );
+    Ok(diesel::sql_query(sql)
+        .bind::<SqlUuid, _>(batch.as_uuid())
+        .bind::<BigInt, _>(batch_no.0)
+        .bind::<Array<Integer>, _>(seqs)
+        .bind::<Array<SmallInt>, _>(states)
+        .bind::<Array<Nullable<Text>>, _>(reasons)
+        .bind::<Array<Text>, _>(messages)
+        .load(connection)?)
+}

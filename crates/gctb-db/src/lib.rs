@@ -1,0 +1,43 @@
+//! All that the bridge says to Postgres: one file per table or task, verbs on [`Db`].
+//!
+//! Only this crate names diesel. It knows the tables, the locks and what belongs into one commit; it knows neither
+//! Kafka nor HTTP. Every verb blocks: call it from a thread that may.
+
+mod batches;
+mod claim;
+mod conflicts;
+mod controls;
+mod error;
+mod fold;
+mod incoming;
+mod instructions;
+mod ledger;
+mod migrations;
+mod operators;
+mod outbox;
+mod outgoing_files;
+mod pool;
+mod reject;
+mod schema;
+mod settle;
+mod sweep;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod totals;
+
+pub use batches::{BatchRow, Intake, NewBatch, NewInstruction, Refusal};
+pub use claim::{ClaimOutcome, FileClaim, FileGroup, FilePlace};
+pub use conflicts::{ConflictRow, ExceptionRow};
+pub use controls::ControlState;
+pub use error::{DbError, Fate};
+pub use fold::{FoldOutcome, MAX_FOLD_ENTRIES};
+pub use incoming::{IncomingFile, IncomingState, Registration};
+pub use instructions::InstructionRow;
+pub use migrations::{MigrationReport, SchemaState};
+pub use outbox::{LeasedRow, OutboxKind, OutboxRow};
+pub use outgoing_files::{FileState, OutgoingFile, PaymentLine, PutOutcome, Resolution};
+pub use pool::{Db, DbOptions};
+pub use reject::{Decided, Rejection};
+pub use settle::{FileLine, LineException, SettleOutcome};
+pub use sweep::{DueSweep, StrandedBatch, SweepOutcome};
+pub use totals::{Progress, TotalRow};

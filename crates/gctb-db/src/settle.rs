@@ -1,0 +1,424 @@
+//! What a bank said about payments: judged line by line against the ledger, recorded once, told in the same commit.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::RunQueryDsl;
+use diesel::pg::PgConnection;
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use gctb_domain::{BackendName, BatchId, InstructionId, LedgerState, Money, News, RailKey, ReasonCode, Seq, Step};
+use uuid::Uuid;
+
+use crate::conflicts::{self, NewConflict};
+use crate::error::DbError;
+use crate::ledger::{LEDGER_COLUMNS, LedgerRow};
+use crate::outbox::{self, OutboxRow};
+use crate::outgoing_files::FileState;
+use crate::pool::{Abort, Db};
+
+/// A line of a response file that could be read.
+#[derive(Clone, Debug)]
+pub struct FileLine {
+    /// The line in the file, the header being 1.
+    pub line_no: i32,
+    /// Which attempt it is about.
+    pub rail_key: RailKey,
+    /// What the bank says.
+    pub news: News,
+    /// The amount that it says it about.
+    pub amount: Money,
+    /// Why it refused.
+    pub reason: Option<ReasonCode>,
+    /// The bank's code and words.
+    pub message: String,
+    /// The bank's own reference.
+    pub rail_reference: Option<String>,
+}
+
+/// A line that cannot be believed.
+#[derive(Clone, Debug)]
+pub struct LineException {
+    /// The line in the file.
+    pub line_no: i32,
+    /// A word for what is wrong.
+    pub kind: &'static str,
+    /// A sentence about it.
+    pub detail: String,
+    /// The reference as the bank gave it, cut at 64 characters.
+    pub payment_ref: String,
+    /// The instruction, where the reference names one.
+    pub instruction: Option<InstructionId>,
+}
+
+/// What recording some lines came to.
+#[derive(Clone, Debug, Default)]
+pub struct SettleOutcome {
+    /// Ledger rows that changed.
+    pub recorded: usize,
+    /// Lines that say what the ledger knew.
+    pub already_known: usize,
+    /// Lines that went to the exceptions.
+    pub exceptions: usize,
+    /// Contradictions that were met.
+    pub conflicts: usize,
+    /// The outbox rows that were committed, to be published from memory.
+    pub outbox: Vec<OutboxRow>,
+}
+
+impl Db {
+    /// Records the lines `first_line ..` of a response file: ledger, status events, exceptions, conflicts, the files'
+    /// counters and the progress through the file, in one commit. Lines that are recorded already change nothing.
+    ///
+    /// `unreadable` are the lines of the same stretch that could not be read; `lines_total` is how many lines of the file
+    /// are recorded after this call.
+    ///
+    /// # Errors
+    /// Where Postgres refuses; nothing of the stretch is recorded then.
+    pub fn settle_lines(
+        &self,
+        backend: &BackendName,
+        incoming_id: i64,
+        lines: &[FileLine],
+        unreadable: Vec<LineException>,
+        lines_before: i32,
+        lines_total: i32,
+    ) -> Result<SettleOutcome, DbError> {
+        self.transaction("record lines of a response file", |connection| {
+            if !advance(connection, incoming_id, lines_before, lines_total)? {
+                return Ok(SettleOutcome { already_known: lines.len(), ..SettleOutcome::default() });
+            }
+            let mut judgement = Judgement { exceptions: unreadable, ..Judgement::default() };
+            let batches = batches_of(connection, lines)?;
+            let mut by_batch: BTreeMap<BatchId, (Option<&str>, Vec<&FileLine>)> = BTreeMap::new();
+            for line in lines {
+                match batches.get(&line.rail_key.batch_no().0) {
+                    Some((batch, traceparent)) => {
+                        by_batch.entry(*batch).or_insert((traceparent.as_deref(), Vec::new())).1.push(line);
+                    }
+                    None => judgement.exceptions.push(exception(
+                        line,
+                        None,
+                        "unknown_batch",
+                        "no batch has this reference's number",
+                    )),
+                }
+            }
+            let mut outcome = SettleOutcome::default();
+            let now = chrono_now(connection)?;
+            for (batch, (traceparent, lines)) in by_batch {
+                let mut rows = lock_rows(connection, batch, &lines)?;
+                let files = file_states(connection, &rows)?;
+                for line in &lines {
+                    judgement.judge(backend, batch, line, rows.get_mut(&line.rail_key.seq().0), &files)?;
+                }
+                let changed: Vec<&LedgerRow> =
+                    rows.values().filter(|row| row.is_changed()).map(|row| &row.row).collect();
+                let changed = update_rows(connection, batch, &changed)?;
+                outcome.recorded += changed.len();
+                let entries = changed.iter().map(LedgerRow::entry).collect::<Result<Vec<_>, _>>()?;
+                outcome.outbox.extend(outbox::insert_status(connection, batch, entries, traceparent, now)?);
+                update_files(connection, rows.values())?;
+            }
+            conflicts::insert_conflicts(connection, &judgement.conflicts)?;
+            conflicts::insert_exceptions(connection, incoming_id, &judgement.exceptions)?;
+            count_exceptions(connection, incoming_id, judgement.exceptions.len())?;
+            outcome.already_known = judgement.already_known;
+            outcome.exceptions = judgement.exceptions.len();
+            outcome.conflicts = judgement.conflicts.len();
+            Ok(outcome)
+        })
+    }
+}
+
+/// A ledger row that lines are judged against, and as it was before.
+struct Judged {
+    row: LedgerRow,
+    before: LedgerState,
+    version_before: i32,
+}
+
+impl Judged {
+    const fn is_changed(&self) -> bool {
+        self.row.version != self.version_before
+    }
+}
+
+#[derive(Default)]
+struct Judgement {
+    already_known: usize,
+    exceptions: Vec<LineException>,
+    conflicts: Vec<NewConflict>,
+}
+
+impl Judgement {
+    fn judge(
+        &mut self,
+        backend: &BackendName,
+        batch: BatchId,
+        line: &FileLine,
+        judged: Option<&mut Judged>,
+        files: &HashMap<i64, FileState>,
+    ) -> Result<(), Abort> {
+        let Some(judged) = judged else {
+            self.exceptions.push(exception(
+                line,
+                Some(batch),
+                "unknown_instruction",
+                "the ledger has no row for this reference",
+            ));
+            return Ok(());
+        };
+        if let Some((kind, detail)) = disbelief(backend, line, &judged.row, files) {
+            self.exceptions.push(exception(line, Some(batch), kind, detail));
+            return Ok(());
+        }
+        let state = judged.row.state()?;
+        match state.apply(line.news) {
+            Ok(Step::Moved(next)) => {
+                judged.row.version += 1;
+                judged.row.state = next.code();
+                judged.row.reason_code = line.reason.map(|reason| reason.as_str().to_owned());
+                judged.row.message = Some(line.message.clone());
+                judged.row.rail_reference = line.rail_reference.clone().or_else(|| judged.row.rail_reference.take());
+            }
+            Ok(Step::AlreadyKnown) if second_payment(line, state, &judged.row) => {
+                self.conflict(
+                    batch,
+                    line,
+                    judged,
+                    state,
+                    state,
+                    "the bank reports a second payment under another reference of its own",
+                );
+            }
+            Ok(Step::AlreadyKnown) => self.already_known += 1,
+            Ok(Step::Conflict(next)) => {
+                judged.row.version += 1;
+                judged.row.state = next.code();
+                if next != state {
+                    judged.row.reason_code = None;
+                    judged.row.message = Some(line.message.clone());
+                    judged.row.rail_reference = line.rail_reference.clone();
+                }
+                let detail = format!("the ledger said {state} and the bank now says {:?}", line.news);
+                self.conflict(batch, line, judged, state, next, &detail);
+            }
+            Err(illegal) => {
+                self.exceptions.push(exception(line, Some(batch), "impossible_news", &illegal.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn conflict(
+        &mut self,
+        batch: BatchId,
+        line: &FileLine,
+        judged: &Judged,
+        before: LedgerState,
+        after: LedgerState,
+        detail: &str,
+    ) {
+        self.conflicts.push(NewConflict {
+            batch,
+            seq: judged.row.seq,
+            version: judged.row.version,
+            before,
+            after,
+            detail: detail.to_owned(),
+            rail_reference: line.rail_reference.clone(),
+        });
+    }
+}
+
+/// A repeated PAID names the bank's same reference; another one is another payment.
+fn second_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool {
+    let other_reference =
+        line.rail_reference.is_some() && row.rail_reference.is_some() && line.rail_reference != row.rail_reference;
+    line.news == News::Paid && state == LedgerState::Paid && other_reference
+}
+
+/// Why a line cannot be believed, if so.
+fn disbelief(
+    backend: &BackendName,
+    line: &FileLine,
+    row: &LedgerRow,
+    files: &HashMap<i64, FileState>,
+) -> Option<(&'static str, &'static str)> {
+    if row.backend.as_deref() != Some(backend.as_str()) {
+        return Some(("not_ours", "the instruction was not claimed by this backend"));
+    }
+    if row.attempt != line.rail_key.attempt() {
+        return Some(("other_attempt", "the reference names another attempt than the ledger's"));
+    }
+    if row.currency.as_deref() != Some(line.amount.currency().code()) {
+        return Some(("currency_differs", "the currency is not the one that was sent"));
+    }
+    if row.amount != Some(line.amount.minor()) {
+        return Some(("amount_differs", "the amount is not the one that was sent"));
+    }
+    let file = row.file_id.and_then(|file_id| files.get(&file_id));
+    let sent = match file {
+        Some(FileState::Delivering | FileState::Dispatched | FileState::Answered) => true,
+        Some(FileState::Open | FileState::Closed | FileState::Void) | None => false,
+    };
+    // PAID is believed at once: the money moved. Anything else about a file that was not sent is not an answer to it.
+    if !sent && line.news != News::Paid {
+        return Some(("file_not_sent", "the file of this instruction was not sent"));
+    }
+    None
+}
+
+fn exception(line: &FileLine, batch: Option<BatchId>, kind: &'static str, detail: &str) -> LineException {
+    LineException {
+        line_no: line.line_no,
+        kind,
+        detail: detail.to_owned(),
+        payment_ref: line.rail_key.to_string(),
+        instruction: batch.map(|batch| InstructionId { batch, seq: Seq(line.rail_key.seq().0) }),
+    }
+}
+
+/// Moves the progress through the file; false where somebody was here already.
+fn advance(connection: &mut PgConnection, incoming_id: i64, before: i32, after: i32) -> Result<bool, Abort> {
+    let moved = diesel::sql_query(
+        "UPDATE incoming_files SET lines_done = $3 WHERE incoming_id = $1 AND lines_done = $2 AND state = 1",
+    )
+    .bind::<BigInt, _>(incoming_id)
+    .bind::<Integer, _>(before)
+    .bind::<Integer, _>(after)
+    .execute(connection)?;
+    Ok(moved == 1)
+}
+
+fn count_exceptions(connection: &mut PgConnection, incoming_id: i64, count: usize) -> Result<(), Abort> {
+    let count = i32::try_from(count).map_err(|_| Abort::Unreadable("incoming_files.exception_count"))?;
+    diesel::sql_query(
+        "UPDATE incoming_files SET exception_count = exception_count + $2 WHERE incoming_id = $1 AND $2 > 0",
+    )
+    .bind::<BigInt, _>(incoming_id)
+    .bind::<Integer, _>(count)
+    .execute(connection)?;
+    Ok(())
+}
+
+fn chrono_now(connection: &mut PgConnection) -> Result<chrono::DateTime<chrono::Utc>, Abort> {
+    #[derive(diesel::QueryableByName)]
+    struct Now {
+        #[diesel(sql_type = diesel::sql_types::Timestamptz)]
+        now: chrono::DateTime<chrono::Utc>,
+    }
+    Ok(diesel::sql_query("SELECT now() AS now").get_result::<Now>(connection)?.now)
+}
+
+type BatchesByNo = HashMap<i64, (BatchId, Option<String>)>;
+
+fn batches_of(connection: &mut PgConnection, lines: &[FileLine]) -> Result<BatchesByNo, Abort> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = SqlUuid)]
+        batch_id: Uuid,
+        #[diesel(sql_type = BigInt)]
+        batch_no: i64,
+        #[diesel(sql_type = Nullable<Text>)]
+        traceparent: Option<String>,
+    }
+    let mut numbers: Vec<i64> = lines.iter().map(|line| line.rail_key.batch_no().0).collect();
+    numbers.sort_unstable();
+    numbers.dedup();
+    let rows: Vec<Row> =
+        diesel::sql_query("SELECT batch_id, batch_no, traceparent FROM batches WHERE batch_no = ANY($1)")
+            .bind::<Array<BigInt>, _>(numbers)
+            .load(connection)?;
+    Ok(rows.into_iter().map(|row| (row.batch_no, (BatchId::from_uuid(row.batch_id), row.traceparent))).collect())
+}
+
+fn lock_rows(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    lines: &[&FileLine],
+) -> Result<BTreeMap<i32, Judged>, Abort> {
+    let seqs: Vec<i32> = lines.iter().map(|line| line.rail_key.seq().0).collect();
+    let sql = format!(
+        "SELECT {LEDGER_COLUMNS} FROM payment_ledger WHERE batch_id = $1 AND seq = ANY($2) ORDER BY seq FOR UPDATE"
+    );
+    let rows: Vec<LedgerRow> =
+        diesel::sql_query(sql).bind::<SqlUuid, _>(batch.as_uuid()).bind::<Array<Integer>, _>(seqs).load(connection)?;
+    rows.into_iter()
+        .map(|row| Ok((row.seq, Judged { before: row.state()?, version_before: row.version, row })))
+        .collect()
+}
+
+fn file_states(connection: &mut PgConnection, rows: &BTreeMap<i32, Judged>) -> Result<HashMap<i64, FileState>, Abort> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = BigInt)]
+        file_id: i64,
+        #[diesel(sql_type = SmallInt)]
+        state: i16,
+    }
+    let mut ids: Vec<i64> = rows.values().filter_map(|judged| judged.row.file_id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let rows: Vec<Row> = diesel::sql_query("SELECT file_id, state FROM outgoing_files WHERE file_id = ANY($1)")
+        .bind::<Array<BigInt>, _>(ids)
+        .load(connection)?;
+    rows.into_iter()
+        .map(|row| Ok((row.file_id, FileState::from_code(row.state).ok_or(Abort::Unreadable("outgoing_files.state"))?)))
+        .collect()
+}
+
+fn update_rows(connection: &mut PgConnection, batch: BatchId, rows: &[&LedgerRow]) -> Result<Vec<LedgerRow>, Abort> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let returned = LEDGER_COLUMNS.split(", ").map(|column| format!("l.{column}")).collect::<Vec<_>>().join(", ");
+    let sql = format!(
+        "UPDATE payment_ledger l SET version = u.version, state = u.state, rail_reference = u.rail_reference,
+                reason_code = u.reason_code, message = u.message, changed_at = now()
+         FROM unnest($2, $3, $4, $5, $6, $7) AS u (seq, version, state, rail_reference, reason_code, message)
+         WHERE l.batch_id = $1 AND l.seq = u.seq AND l.version < u.version
+         RETURNING {returned}"
+    );
+    Ok(diesel::sql_query(sql)
+        .bind::<SqlUuid, _>(batch.as_uuid())
+        .bind::<Array<Integer>, _>(rows.iter().map(|row| row.seq).collect::<Vec<_>>())
+        .bind::<Array<Integer>, _>(rows.iter().map(|row| row.version).collect::<Vec<_>>())
+        .bind::<Array<SmallInt>, _>(rows.iter().map(|row| row.state).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.rail_reference.as_deref()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.reason_code.as_deref()).collect::<Vec<_>>())
+        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.message.as_deref()).collect::<Vec<_>>())
+        .load(connection)?)
+}
+
+/// Counts what became final in each file. An answer proves that the file is at the bank; one to a file that was not known
+/// to be sent keeps it from ever being put by itself.
+fn update_files<'a>(connection: &mut PgConnection, rows: impl Iterator<Item = &'a Judged>) -> Result<(), Abort> {
+    let mut news: BTreeMap<i64, i32> = BTreeMap::new();
+    for judged in rows.filter(|judged| judged.is_changed()) {
+        let became_final = !judged.before.is_final() && judged.row.state()?.is_final();
+        if let Some(file_id) = judged.row.file_id {
+            *news.entry(file_id).or_default() += i32::from(became_final);
+        }
+    }
+    if news.is_empty() {
+        return Ok(());
+    }
+    // Locked in the order of their numbers, so that two response files that share files do not deadlock.
+    let ids: Vec<i64> = news.keys().copied().collect();
+    diesel::sql_query("SELECT FROM outgoing_files WHERE file_id = ANY($1) ORDER BY file_id FOR UPDATE")
+        .bind::<Array<BigInt>, _>(&ids)
+        .execute(connection)?;
+    diesel::sql_query(
+        "UPDATE outgoing_files f
+         SET answered_count = f.answered_count + n.final,
+             state = CASE WHEN f.state IN (3, 4) AND f.answered_count + n.final >= f.line_count THEN 5
+                          WHEN f.state = 3 THEN 4 ELSE f.state END,
+             dispatched_at = CASE WHEN f.state IN (3, 4) THEN coalesce(f.dispatched_at, now()) ELSE f.dispatched_at END,
+             needs_operator_since = CASE WHEN f.state IN (1, 2) THEN coalesce(f.needs_operator_since, now()) END
+         FROM unnest($1, $2) AS n (file_id, final) WHERE f.file_id = n.file_id",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .bind::<Array<Integer>, _>(news.values().copied().collect::<Vec<_>>())
+    .execute(connection)?;
+    Ok(())
+}

@@ -1,0 +1,3 @@
+DROP TABLE file_exceptions;
+DROP TABLE incoming_files;
+DROP TABLE outgoing_files;
