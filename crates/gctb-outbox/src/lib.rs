@@ -7,6 +7,7 @@ mod publisher;
 mod relay;
 mod schedule;
 mod settings;
+mod startup;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use opentelemetry::metrics::Meter;
 
 pub use schedule::{Due, instruction_rows};
 pub use settings::OutboxSettings;
+pub use startup::{StartError, database, wait_for_database};
 
 /// Publishes rows that their transaction has committed. Cheap to clone.
 #[derive(Clone)]

@@ -1,0 +1,198 @@
+//! The worker that closes, renders, puts and looks for payment files.
+//!
+//! A file is put once: DELIVERING and the hash of the bytes are committed before the put, the put is create-only, and a
+//! file that is found in DELIVERING is looked for, never put again by itself.
+
+use std::time::{Duration, Instant};
+
+use gctb_db::{Db, DbError, FileState, OutgoingFile, PutOutcome};
+use gctb_domain::BackendName;
+use gctb_runtime::{Component, Health, Heartbeat, Shutdown, chain};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Meter};
+use uuid::Uuid;
+
+use crate::layout::{LAYOUT_VERSION, Layout, Rendered};
+use crate::settings::FilesSettings;
+use crate::store::{Store, Trace};
+
+/// How often broken deliveries are looked for and files are counted.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Longest silence of the worker before it counts as stuck: a put of a large file over a slow link must fit.
+const SILENCE_MAX: Duration = Duration::from_secs(300);
+
+/// Closes and delivers the files of one backend.
+pub struct Deliveries {
+    backend: BackendName,
+    db: Db,
+    store: Store,
+    layout: Layout,
+    settings: FilesSettings,
+    /// New at each start: what an earlier process began is not ours to put.
+    owner: Uuid,
+    failures: u32,
+    bank: Component,
+    heartbeat: Heartbeat,
+    delivered: Counter<u64>,
+    files: Gauge<i64>,
+    overdue: Gauge<i64>,
+    operator: Gauge<i64>,
+}
+
+impl Deliveries {
+    /// A worker for the files of `backend`.
+    pub fn new(
+        backend: BackendName,
+        db: Db,
+        store: Store,
+        layout: Layout,
+        settings: FilesSettings,
+        health: &Health,
+        meter: &Meter,
+    ) -> Self {
+        let gauge =
+            |name: &'static str, description: &'static str| meter.i64_gauge(name).with_description(description).build();
+        Self {
+            backend,
+            db,
+            store,
+            layout,
+            settings,
+            owner: Uuid::new_v4(),
+            failures: 0,
+            bank: health.component("bank folder"),
+            heartbeat: health.heartbeat("deliveries", SILENCE_MAX),
+            delivered: meter.u64_counter("gctb_files_put").with_description("Puts of payment files by outcome").build(),
+            files: gauge("gctb_files", "Payment files that are not at their end, by state"),
+            overdue: gauge("gctb_files_overdue", "Payment files at the bank for too long and not wholly answered"),
+            operator: gauge("gctb_files_for_operator", "Payment files that wait for gctb files resolve"),
+        }
+    }
+
+    /// Works until the shutdown is requested. Errors of Postgres and of the store pass; the next tick tries again.
+    pub fn run(&mut self, shutdown: &Shutdown) {
+        let mut looked: Option<Instant> = None;
+        while !shutdown.wait_timeout(self.settings.tick) {
+            self.heartbeat.beat();
+            let look_due = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
+            let worked = self.work(shutdown).and_then(|()| if look_due { self.look() } else { Ok(()) });
+            if look_due {
+                looked = Some(Instant::now());
+            }
+            if let Err(error) = worked {
+                tracing::warn!(error = %chain(&error), "payment files wait for Postgres");
+            }
+        }
+    }
+
+    fn work(&mut self, shutdown: &Shutdown) -> Result<(), DbError> {
+        for file_id in self.db.files_due_to_close(&self.backend)? {
+            self.db.close_file(file_id)?;
+        }
+        for file in self.db.files_to_deliver(&self.backend)? {
+            if shutdown.is_requested() {
+                break;
+            }
+            self.heartbeat.beat();
+            self.deliver(&file)?;
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, file: &OutgoingFile) -> Result<(), DbError> {
+        let lines = self.db.payment_lines(file.file_id)?;
+        let rendered = match self.layout.render(file, &lines) {
+            Ok(rendered) => rendered,
+            Err(error) => {
+                // Stays CLOSED and unsent: money that cannot be accounted for does not leave.
+                if self.bank.failing(format!("the payment file {} cannot be rendered: {error}", file.name)) {
+                    tracing::error!(file = %file.name, error = %chain(&error), "a payment file cannot be rendered; it is not sent");
+                }
+                return Ok(());
+            }
+        };
+        if !self.db.begin_delivery(file.file_id, self.owner, &rendered.sha256, LAYOUT_VERSION)? {
+            return Ok(());
+        }
+        let retry_after_ms = self.backoff_ms();
+        let outcome =
+            self.db.deliver(file.file_id, self.owner, |file| put(&self.store, file, &rendered, retry_after_ms))?;
+        self.tell(file, outcome, lines.len());
+        Ok(())
+    }
+
+    fn tell(&mut self, file: &OutgoingFile, outcome: Option<PutOutcome>, lines: usize) {
+        let count = |outcome: &'static str| self.delivered.add(1, &[KeyValue::new("outcome", outcome)]);
+        match outcome {
+            Some(PutOutcome::Delivered) => {
+                count("delivered");
+                self.failures = 0;
+                self.bank.ok();
+                tracing::info!(file = %file.name, lines, "payment file delivered");
+            }
+            Some(PutOutcome::NothingSeen { retry_after_ms }) => {
+                count("nothing_seen");
+                self.failures = self.failures.saturating_add(1);
+                if self.bank.failing("payment files cannot be put into the bank's folder; they wait") {
+                    tracing::warn!(file = %file.name, retry_after_ms, "a payment file could not be put; nothing of it was seen");
+                }
+            }
+            Some(PutOutcome::Unclear) => {
+                count("unclear");
+                tracing::error!(file = %file.name, "nobody knows whether the bank has this payment file: gctb files resolve");
+            }
+            None => {}
+        }
+    }
+
+    /// Looks for files whose delivery broke off, and counts what stands where.
+    fn look(&self) -> Result<(), DbError> {
+        let recovered = self.db.recover_deliveries(&self.backend, |file| found(&self.store, file))?;
+        for (name, outcome) in recovered {
+            match outcome {
+                PutOutcome::Delivered => {
+                    tracing::info!(file = %name, "a payment file whose delivery broke off is at the bank")
+                }
+                PutOutcome::Unclear | PutOutcome::NothingSeen { .. } => {
+                    tracing::warn!(file = %name, "a payment file whose delivery broke off is not to be seen: gctb files resolve");
+                }
+            }
+        }
+        let (counts, for_operator) = self.db.file_counts(&self.backend)?;
+        for state in [FileState::Open, FileState::Closed, FileState::Delivering, FileState::Dispatched] {
+            let count = counts.iter().find(|(counted, _)| *counted == state).map_or(0, |(_, count)| *count);
+            self.files.record(count, &[KeyValue::new("state", state.as_str())]);
+        }
+        self.operator.record(for_operator, &[]);
+        let overdue = self.db.overdue_files(self.settings.overdue_after_hours)?;
+        let overdue = overdue.iter().filter(|file| file.needs_operator_since.is_none()).count();
+        self.overdue.record(i64::try_from(overdue).unwrap_or(i64::MAX), &[]);
+        Ok(())
+    }
+
+    fn backoff_ms(&self) -> i64 {
+        let wait = self.settings.retry_min.saturating_mul(1 << self.failures.min(16)).min(self.settings.retry_max);
+        i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
+    }
+}
+
+/// Puts a file; where that fails, looks whether something can be seen of it.
+fn put(store: &Store, file: &OutgoingFile, rendered: &Rendered, retry_after_ms: i64) -> PutOutcome {
+    let Err(error) = store.put_new(&file.name, rendered.bytes.clone()) else { return PutOutcome::Delivered };
+    tracing::warn!(file = %file.name, error = %chain(&error), "a put failed; looking whether the bank has the file");
+    match store.look(&file.name, &rendered.sha256) {
+        Ok(Trace::Same) => PutOutcome::Delivered,
+        // The store makes a file visible by a rename at the end: what failed before left nothing.
+        Ok(Trace::Nothing) if !error.is_taken() => PutOutcome::NothingSeen { retry_after_ms },
+        Ok(Trace::Nothing | Trace::Different) | Err(_) => PutOutcome::Unclear,
+    }
+}
+
+/// Whether a file in DELIVERING is at the bank.
+fn found(store: &Store, file: &OutgoingFile) -> PutOutcome {
+    let trace = file.sha256.as_deref().map(|sha256| store.look(&file.name, sha256));
+    match trace {
+        Some(Ok(Trace::Same)) => PutOutcome::Delivered,
+        Some(Ok(Trace::Nothing | Trace::Different) | Err(_)) | None => PutOutcome::Unclear,
+    }
+}

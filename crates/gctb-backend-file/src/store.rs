@@ -1,0 +1,261 @@
+//! Where files lie that are shared with the bank. Behind opendal: a local folder now.
+//!
+//! A put is create-only and becomes visible whole: the bytes are written and synced under a hidden name and then renamed.
+
+use opendal::blocking::Operator;
+use opendal::services::Fs;
+use opendal::{EntryMode, ErrorKind};
+use sha2::{Digest, Sha256};
+
+use crate::settings::StoreSettings;
+
+/// Hidden below the root, so that the bank never sees a file that is being written.
+const WRITING: &str = ".writing";
+
+/// The shared folder.
+#[derive(Clone)]
+pub struct Store {
+    operator: Operator,
+    outgoing: String,
+    incoming: String,
+    traces: Vec<String>,
+}
+
+/// What a look for a payment file found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trace {
+    /// It is at the bank, byte for byte.
+    Same,
+    /// Something else lies there under its name.
+    Different,
+    /// Nothing lies where it would.
+    Nothing,
+}
+
+/// A file that the bank put.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Listed {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it last changed, as the store tells it.
+    pub modified: String,
+}
+
+/// The store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("could not {doing} in the file store ({kind})")]
+pub struct StoreError {
+    doing: &'static str,
+    kind: ErrorKind,
+    #[source]
+    source: opendal::Error,
+}
+
+impl StoreError {
+    fn new(doing: &'static str) -> impl FnOnce(opendal::Error) -> Self {
+        move |source| Self { doing, kind: source.kind(), source }
+    }
+
+    /// Whether a create-only put found the name taken.
+    pub fn is_taken(&self) -> bool {
+        matches!(self.kind, ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists)
+    }
+}
+
+impl Store {
+    /// Opens the store and makes its places. opendal's blocking calls need the handle of a tokio runtime.
+    ///
+    /// # Errors
+    /// Where the root cannot be used.
+    pub fn open(settings: &StoreSettings, runtime: &tokio::runtime::Runtime) -> Result<Self, StoreError> {
+        let doing = "open the root";
+        let root = settings.root.trim_end_matches('/');
+        let service = Fs::default().root(root).atomic_write_dir(&format!("{root}/{WRITING}"));
+        let operator = opendal::Operator::new(service).map_err(StoreError::new(doing))?;
+        let _entered = runtime.enter();
+        let operator = Operator::new(operator).map_err(StoreError::new(doing))?;
+        let place = |name: &str| format!("{}/", name.trim_matches('/'));
+        let store = Self {
+            operator,
+            outgoing: place(&settings.outgoing),
+            incoming: place(&settings.incoming),
+            traces: settings.traces.iter().map(|trace| place(trace)).collect(),
+        };
+        for place in [store.outgoing.clone(), store.incoming.clone(), store.processed(), store.set_aside()] {
+            store.operator.create_dir(&place).map_err(StoreError::new("make the places"))?;
+        }
+        Ok(store)
+    }
+
+    /// Puts a payment file, whole, if nothing has its name.
+    ///
+    /// # Errors
+    /// Where it could not; [`Store::look`] tells whether something can be seen.
+    pub fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.operator
+            .writer_options(
+                &format!("{}{name}", self.outgoing),
+                opendal::options::WriteOptions { if_not_exists: true, ..Default::default() },
+            )
+            .and_then(|mut writer| {
+                writer.write(bytes)?;
+                writer.close().map(|_| ())
+            })
+            .map_err(StoreError::new("put a payment file"))
+    }
+
+    /// Looks for a payment file where it was put and where the bank moves what it took.
+    ///
+    /// # Errors
+    /// Where the places cannot be read.
+    pub fn look(&self, name: &str, sha256: &[u8]) -> Result<Trace, StoreError> {
+        for place in std::iter::once(&self.outgoing).chain(&self.traces) {
+            match self.operator.read(&format!("{place}{name}")) {
+                Ok(found) if Sha256::digest(found.to_vec()).as_slice() == sha256 => return Ok(Trace::Same),
+                Ok(_) => return Ok(Trace::Different),
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::new("look for a payment file")(error)),
+            }
+        }
+        Ok(Trace::Nothing)
+    }
+
+    /// The response files that lie in incoming, without those that are still being written by their names.
+    ///
+    /// # Errors
+    /// Where the place cannot be read.
+    pub fn list_incoming(&self) -> Result<Vec<Listed>, StoreError> {
+        let entries = self.operator.list(&self.incoming).map_err(StoreError::new("list incoming files"))?;
+        let mut files = Vec::new();
+        for entry in entries {
+            let name = entry.name();
+            let unfinished =
+                name.starts_with('.') || [".part", ".partial", ".tmp"].iter().any(|end| name.ends_with(end));
+            if entry.metadata().mode() != EntryMode::FILE || unfinished {
+                continue;
+            }
+            match self.operator.stat(entry.path()) {
+                Ok(found) if found.content_length() > 0 => files.push(Listed {
+                    name: name.to_owned(),
+                    size: found.content_length(),
+                    modified: found.last_modified().map_or_else(String::new, |at| at.to_string()),
+                }),
+                Ok(_) => {}
+                // Another replica moved it between the listing and the look.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(StoreError::new("look at an incoming file")(error)),
+            }
+        }
+        files.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(files)
+    }
+
+    /// The bytes of a response file; None where another replica has moved it.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn read_incoming(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.operator.read(&format!("{}{name}", self.incoming)) {
+            Ok(bytes) => Ok(Some(bytes.to_vec())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(StoreError::new("read an incoming file")(error)),
+        }
+    }
+
+    /// Moves a response file that is recorded out of the way.
+    ///
+    /// # Errors
+    /// Where it cannot be moved; it is then known by its content and moved later.
+    pub fn file_away(&self, name: &str) -> Result<(), StoreError> {
+        self.move_to(name, &self.processed())
+    }
+
+    /// Moves a response file of the wrong structure to where people look at it.
+    ///
+    /// # Errors
+    /// As [`Store::file_away`].
+    pub fn set_file_aside(&self, name: &str) -> Result<(), StoreError> {
+        self.move_to(name, &self.set_aside())
+    }
+
+    fn move_to(&self, name: &str, place: &str) -> Result<(), StoreError> {
+        let doing = "move an incoming file";
+        let mut target = format!("{place}{name}");
+        // A bank may use a name again: what lies there already is kept.
+        for copy in 2.. {
+            if !self.operator.exists(&target).map_err(StoreError::new(doing))? {
+                break;
+            }
+            target = format!("{place}{name}.{copy}");
+        }
+        match self.operator.rename(&format!("{}{name}", self.incoming), &target) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(StoreError::new(doing)(error)),
+        }
+    }
+
+    fn processed(&self) -> String {
+        format!("{}processed/", self.incoming)
+    }
+
+    fn set_aside(&self) -> String {
+        format!("{}set-aside/", self.incoming)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn store(root: &std::path::Path) -> (Store, tokio::runtime::Runtime) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        let settings = StoreSettings {
+            root: root.display().to_string(),
+            outgoing: "outgoing".to_owned(),
+            incoming: "incoming".to_owned(),
+            traces: vec!["outgoing/archive".to_owned()],
+            poll: Duration::from_millis(1),
+            response_bytes_max: 1 << 20,
+        };
+        (Store::open(&settings, &runtime).expect("opens"), runtime)
+    }
+
+    #[test]
+    fn a_put_is_create_only_and_found_wherever_the_bank_moves_it() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (store, _runtime) = store(root.path());
+        let sha = |bytes: &[u8]| Sha256::digest(bytes).to_vec();
+        assert_eq!(store.look("a.csv", &sha(b"one")).expect("looks"), Trace::Nothing);
+        store.put_new("a.csv", b"one".to_vec()).expect("puts");
+        assert!(store.put_new("a.csv", b"two".to_vec()).expect_err("create-only").is_taken());
+        assert_eq!(std::fs::read(root.path().join("outgoing/a.csv")).expect("is there"), b"one");
+        std::fs::create_dir_all(root.path().join("outgoing/archive")).expect("makes");
+        std::fs::rename(root.path().join("outgoing/a.csv"), root.path().join("outgoing/archive/a.csv")).expect("moves");
+        assert_eq!(store.look("a.csv", &sha(b"one")).expect("looks"), Trace::Same);
+        assert_eq!(store.look("a.csv", &sha(b"two")).expect("looks"), Trace::Different);
+    }
+
+    #[test]
+    fn unfinished_and_empty_files_are_not_listed_and_a_name_may_come_twice() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (store, _runtime) = store(root.path());
+        let incoming = root.path().join("incoming");
+        for (name, body) in [(".hidden", "x"), ("b.part", "x"), ("empty.csv", ""), ("r.csv", "first")] {
+            std::fs::write(incoming.join(name), body).expect("writes");
+        }
+        let names =
+            |store: &Store| store.list_incoming().expect("lists").into_iter().map(|f| f.name).collect::<Vec<_>>();
+        assert_eq!(names(&store), ["r.csv"]);
+        store.file_away("r.csv").expect("moves");
+        std::fs::write(incoming.join("r.csv"), "second").expect("writes");
+        store.file_away("r.csv").expect("moves");
+        assert_eq!(std::fs::read_to_string(incoming.join("processed/r.csv")).expect("kept"), "first");
+        assert_eq!(std::fs::read_to_string(incoming.join("processed/r.csv.2")).expect("kept"), "second");
+        assert!(names(&store).is_empty());
+    }
+}
