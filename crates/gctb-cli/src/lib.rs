@@ -1,0 +1,89 @@
+//! The `gctb` command: submit a batch, follow it, prove by the bank's own book that everybody was paid once; and what
+//! operators do: migrations, topics, replays, dead letters, payment files.
+//!
+//! Results go to the writer that the caller gives (standard output), everything else to standard error. Exit codes:
+//! 0 it did what was asked, 1 it says no, 2 it was called wrongly.
+//!
+//! Nothing here decides about a payment. What is sent over HTTP is what any sender could send, and what operators change
+//! goes through the verbs of `gctb-db` and `gctb-runtime`.
+
+mod args;
+mod breakdown;
+mod bridge;
+mod error;
+mod http;
+mod operator;
+mod progress;
+mod simulate;
+mod status;
+mod submit;
+mod sums;
+mod table;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Cli, Verb};
+use crate::error::CliError;
+
+/// What a verb found, where that is not an error of the command itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Finding {
+    /// As it should be: exit code 0.
+    Good,
+    /// The answer is no, and the verb has said why: exit code 1.
+    Bad,
+}
+
+/// Environment variables of the process, as text.
+pub type Variables = Vec<(String, String)>;
+
+/// Runs the command with the arguments `argv` (the program's name first) and writes its results to `out`.
+///
+/// Flags that are missing are looked up in the process' environment; of `environment`, further Kafka properties are read.
+pub fn run(argv: impl IntoIterator<Item = OsString>, environment: Variables, out: &mut dyn Write) -> ExitCode {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(usage) => return print_usage(&usage),
+    };
+    match dispatch(cli.verb, environment, out) {
+        Ok(Finding::Good) => ExitCode::SUCCESS,
+        Ok(Finding::Bad) => ExitCode::from(1),
+        // `gctb status … | head` is no failure: the reader has seen enough.
+        Err(CliError::Output(cause)) if cause.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gctb: {}", error.sentence());
+            ExitCode::from(1)
+        }
+    }
+}
+
+/// Help and version are results, everything else that clap says is a wrong call.
+fn print_usage(usage: &clap::Error) -> ExitCode {
+    // Where standard output is closed there is nobody left to tell.
+    let _ = usage.print();
+    ExitCode::from(u8::try_from(usage.exit_code()).unwrap_or(2))
+}
+
+fn dispatch(verb: Verb, environment: Variables, out: &mut dyn Write) -> Result<Finding, CliError> {
+    match verb {
+        Verb::Submit(args) => in_runtime(submit::run(args, out)),
+        Verb::Status(args) => in_runtime(status::run(args, out)),
+        Verb::Simulate(args) => in_runtime(simulate::run(args, out)),
+        Verb::Migrate(args) => operator::migrate::run(&args, out),
+        Verb::Topics(verb) => operator::topics::run(&verb, environment, out),
+        Verb::Replay(args) => operator::replay::run(&args, environment, out),
+        Verb::Dead(verb) => operator::dead::run(&verb, environment, out),
+        Verb::Files(verb) => operator::files::run(&verb, out),
+        Verb::Exceptions(verb) => operator::exceptions::run(&verb, out),
+        Verb::Conflicts(verb) => operator::conflicts::run(&verb, out),
+    }
+}
+
+fn in_runtime(verb: impl Future<Output = Result<Finding, CliError>>) -> Result<Finding, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
+    runtime.block_on(verb)
+}

@@ -1,0 +1,48 @@
+//! `gctb exceptions list`: lines of response files that could not be believed.
+
+use std::io::Write;
+
+use gctb_db::ExceptionRow;
+use serde_json::{Value, json};
+
+use super::time::shown;
+use super::{cut_notice, reach};
+use crate::Finding;
+use crate::args::operator::ExceptionsVerb;
+use crate::error::CliError;
+use crate::table::{number, with_header};
+
+/// Lists them, newest first.
+pub(crate) fn run(verb: &ExceptionsVerb, out: &mut dyn Write) -> Result<Finding, CliError> {
+    let ExceptionsVerb::List(args) = verb;
+    let args = &args.list;
+    let rows = reach::database(&args.database).exceptions(i64::from(args.limit))?;
+    if args.json {
+        for row in &rows {
+            writeln!(out, "{}", as_json(row))?;
+        }
+    } else if rows.is_empty() {
+        writeln!(out, "there are no exceptions")?;
+    } else {
+        print(&rows, out)?;
+    }
+    cut_notice(rows.len(), args.limit);
+    Ok(Finding::Good)
+}
+
+fn print(rows: &[ExceptionRow], out: &mut dyn Write) -> Result<(), CliError> {
+    let mut table = with_header(["recorded", "response file", "line", "payment reference", "kind", "detail"]);
+    for row in rows {
+        let ExceptionRow { file, line_no, kind, detail, payment_ref, recorded_at } = row;
+        let (file, kind, detail) = (file.into(), kind.into(), detail.into());
+        table.add_row([shown(*recorded_at).into(), file, number(line_no), payment_ref.into(), kind, detail]);
+    }
+    writeln!(out, "{table}")?;
+    Ok(())
+}
+
+fn as_json(row: &ExceptionRow) -> Value {
+    let ExceptionRow { file, line_no, kind, detail, payment_ref, recorded_at } = row;
+    json!({ "recorded": shown(*recorded_at), "response_file": file, "line": line_no,
+            "payment_reference": payment_ref, "kind": kind, "detail": detail })
+}

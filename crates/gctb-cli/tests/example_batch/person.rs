@@ -1,0 +1,48 @@
+//! Invented people: a name, and an address or id of one of the forms that senders use.
+
+const GIVEN: [&str; 16] = [
+    "Achieng", "Baraka", "Chebet", "Daudi", "Esther", "Fatuma", "Githinji", "Halima", "Imani", "Juma", "Kamau", "Lulu",
+    "Makena", "Njeri", "Otieno", "Zawadi",
+];
+const FAMILY: [&str; 13] = [
+    "Abdi",
+    "Barasa",
+    "Cheruiyot",
+    "Ekai",
+    "Kariuki",
+    "Kiplagat",
+    "Lokwawi",
+    "Mutua",
+    "Mwangi",
+    "Naliaka",
+    "Odhiambo",
+    "Wanjiru",
+    "Yusuf",
+];
+
+/// A name for a position. 16 and 13 have no common divisor, so that all 208 pairs occur.
+pub(crate) fn name(position: usize) -> String {
+    format!("{} {}", GIVEN[position % GIVEN.len()], FAMILY[position % FAMILY.len()])
+}
+
+/// Twelve digits of which `gctb simulate` replaces the first eight. The last four are never an ending that the
+/// simulated bank rejects.
+pub(crate) fn digits(position: usize) -> String {
+    format!("{:08}{:04}", position + 1, 1000 + position * 37 % 9000)
+}
+
+/// An id (55 in 100), or one of the direct forms in turn.
+pub(crate) fn address(position: usize) -> String {
+    let digits = digits(position);
+    match position % 20 {
+        0..11 => format!("token:BEN{digits}@nationalId"),
+        11 | 12 | 17 => format!("account:{digits}@nairobi.kcb.bank_acc"),
+        13 => format!("account:254{digits}@safaricom.mpesa"),
+        14 => format!("account:254{digits}@pesalink.wallet"),
+        15 => format!("account_no:{digits}@EQBLKENA"),
+        16 => format!("iban:KE00EQBL{digits}"),
+        18 => format!("phone:+254{digits}"),
+        19 if position % 40 == 19 => format!("email:payee{digits}@example.org"),
+        _ => format!("email:payee{digits}@example.org.wallet"),
+    }
+}
