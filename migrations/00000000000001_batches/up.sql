@@ -13,7 +13,7 @@ CREATE TABLE batches (
     digest bytea NOT NULL,
     digest_version smallint NOT NULL,
     request_timestamp timestamptz NOT NULL,
-    received_at timestamptz NOT NULL DEFAULT now(),
+    received_at timestamptz NOT NULL,
     instruction_count integer NOT NULL CONSTRAINT batches_not_empty CHECK (instruction_count > 0),
     in_flight integer NOT NULL CONSTRAINT batches_in_flight_known CHECK (in_flight BETWEEN 0 AND instruction_count),
     totals_version bigint NOT NULL DEFAULT 0,
@@ -30,7 +30,7 @@ COMMENT ON COLUMN batches.message_id IS 'header.message_id of the message that w
 COMMENT ON COLUMN batches.digest IS 'SHA-256 of the parsed items: tells a retry from a changed message.';
 COMMENT ON COLUMN batches.digest_version IS 'How the digest was computed.';
 COMMENT ON COLUMN batches.request_timestamp IS 'header.message_ts of the message.';
-COMMENT ON COLUMN batches.received_at IS 'When it was accepted.';
+COMMENT ON COLUMN batches.received_at IS 'When it arrived, by the clock of the service that answered it.';
 COMMENT ON COLUMN batches.instruction_count IS 'How many disbursements it had.';
 COMMENT ON COLUMN batches.in_flight IS 'How many of them are not final; moved by the fold.';
 COMMENT ON COLUMN batches.totals_version IS 'Raised by every change once nothing is in flight; what was last delivered is compared with it.';

@@ -37,6 +37,8 @@ pub struct NewBatch<'a> {
     pub digest_version: i16,
     /// header.message_ts.
     pub request_timestamp: DateTime<Utc>,
+    /// When it arrived, by the clock of the service that answers it.
+    pub received_at: DateTime<Utc>,
     /// W3C trace context of the request.
     pub traceparent: Option<&'a str>,
 }
@@ -249,14 +251,14 @@ fn insert_batch(
     #[derive(diesel::QueryableByName)]
     struct Inserted {
         #[diesel(sql_type = Timestamptz)]
-        received_at: DateTime<Utc>,
+        now: DateTime<Utc>,
     }
     let count = |n: usize| i32::try_from(n).map_err(|_| Abort::Unreadable("batches.instruction_count"));
     let inserted: Vec<Inserted> = diesel::sql_query(
         "INSERT INTO batches (batch_id, batch_no, sender_id, transaction_id, message_id, digest, digest_version,
-                              request_timestamp, instruction_count, in_flight, totals_version, traceparent)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $10 = 0 THEN 1 ELSE 0 END, $11)
-         ON CONFLICT DO NOTHING RETURNING received_at",
+                              request_timestamp, instruction_count, in_flight, totals_version, traceparent, received_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, CASE WHEN $10 = 0 THEN 1 ELSE 0 END, $11, $12)
+         ON CONFLICT DO NOTHING RETURNING now() AS now",
     )
     .bind::<SqlUuid, _>(batch.batch_id.as_uuid())
     .bind::<BigInt, _>(batch.batch_no.0)
@@ -269,8 +271,9 @@ fn insert_batch(
     .bind::<Integer, _>(count(instructions)?)
     .bind::<Integer, _>(count(in_flight)?)
     .bind::<Nullable<Text>, _>(batch.traceparent)
+    .bind::<Timestamptz, _>(batch.received_at)
     .load(connection)?;
-    Ok(inserted.into_iter().next().map(|row| row.received_at))
+    Ok(inserted.into_iter().next().map(|row| row.now))
 }
 
 fn insert_control(connection: &mut PgConnection, batch: BatchId, unfinished: bool) -> Result<(), Abort> {

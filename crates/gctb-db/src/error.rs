@@ -75,6 +75,7 @@ impl DbError {
 pub struct Redacted(String);
 
 impl Redacted {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "diesel's errors are non-exhaustive")]
     fn of(error: &DieselError) -> Self {
         match error {
             DieselError::DatabaseError(kind, information) => {
@@ -108,6 +109,7 @@ const REFUSED_CONTENT: [&str; 5] = [
     "numeric field overflow",
 ];
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "diesel's errors are non-exhaustive; what is not known passes")]
 fn fate_of(error: &DieselError) -> Fate {
     match error {
         DieselError::DatabaseError(kind, information) => match kind {

@@ -58,6 +58,8 @@ pub struct InstructionRow {
     pub message: Option<String>,
     /// When the status last changed.
     pub updated_at: DateTime<Utc>,
+    /// Whether it was refused when it came in, so that the first answer said so.
+    pub refused_at_intake: bool,
 }
 
 /// 64 bits of SHA-256 over sender and reference. Equal hashes are told apart by the reference itself.
@@ -115,12 +117,14 @@ struct Row {
     error_msg: Option<String>,
     #[diesel(sql_type = Timestamptz)]
     updated_at: DateTime<Utc>,
+    #[diesel(sql_type = SmallInt)]
+    prev_status: i16,
 }
 
 const COLUMNS: &str =
     "SELECT p.batch_id, p.seq, p.request_id, p.from_fa, p.to_fa, p.amount, p.currency, p.amount_text, p.scheduled_at,
      p.payer_name, p.payee_name, p.instruction, p.locale, p.status, p.version, p.backend, p.file, p.rail_reference,
-     p.error_code, p.error_msg, p.updated_at FROM payment_instructions p";
+     p.error_code, p.error_msg, p.updated_at, p.prev_status FROM payment_instructions p";
 
 impl Row {
     fn read(self, doing: &'static str) -> Result<InstructionRow, DbError> {
@@ -147,6 +151,8 @@ impl Row {
             reason: self.error_code.as_deref().and_then(ReasonCode::from_code),
             message: self.error_msg,
             updated_at: self.updated_at,
+            // Intake alone writes a status that was never another: every fold keeps the one before it.
+            refused_at_intake: self.version == 1 && self.prev_status == PaymentStatus::Failed.code(),
         })
     }
 }

@@ -31,6 +31,12 @@ pub struct Db {
     pool: Pool<ConnectionManager<PgConnection>>,
 }
 
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("pool", &self.pool.state()).finish()
+    }
+}
+
 impl Db {
     /// Makes the pool. Connections are made when they are first wanted, so a service starts while Postgres is away.
     pub fn new(options: &DbOptions) -> Self {

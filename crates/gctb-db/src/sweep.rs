@@ -104,7 +104,7 @@ impl Db {
                 reschedule(connection, batch, interval_seconds, false, 0)?;
                 return Ok(SweepOutcome::default());
             }
-            let missing = undecided(connection, batch)?;
+            let missing = undecided(connection, batch, interval_seconds)?;
             let exhausted = sweep.emissions >= max_emissions && !missing.is_empty();
             if missing.is_empty() || exhausted {
                 let stranded = i32::try_from(missing.len()).map_err(|_| Abort::Unreadable("batch_sweeps.stranded"))?;
@@ -176,7 +176,8 @@ fn waits_in_outbox(connection: &mut PgConnection, batch: BatchId) -> Result<bool
     Ok(row.waits)
 }
 
-fn undecided(connection: &mut PgConnection, batch: BatchId) -> Result<Vec<Instruction>, Abort> {
+/// What nobody decided about. What became due within the last `grace_seconds` is still on its way.
+fn undecided(connection: &mut PgConnection, batch: BatchId, grace_seconds: i64) -> Result<Vec<Instruction>, Abort> {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = Integer)]
@@ -204,12 +205,13 @@ fn undecided(connection: &mut PgConnection, batch: BatchId) -> Result<Vec<Instru
         "SELECT p.seq, p.request_id, p.from_fa, p.to_fa, p.amount, p.currency, p.scheduled_at, coalesce(p.payee_name, '') AS payee_name,
                 coalesce(p.purpose, '') AS purpose, coalesce(p.note, '') AS note
          FROM payment_instructions p
-         WHERE p.batch_id = $1 AND p.amount IS NOT NULL AND (p.scheduled_at IS NULL OR p.scheduled_at <= now())
+         WHERE p.batch_id = $1 AND p.amount IS NOT NULL AND (p.scheduled_at IS NULL OR p.scheduled_at <= now() - $3 * interval '1 second')
            AND NOT EXISTS (SELECT FROM payment_ledger l WHERE l.batch_id = $1 AND l.seq = p.seq)
          ORDER BY p.seq LIMIT $2",
     )
     .bind::<SqlUuid, _>(batch.as_uuid())
     .bind::<BigInt, _>(SWEEP_ROWS)
+    .bind::<BigInt, _>(grace_seconds)
     .load(connection)?;
     let read = |row: Row| {
         let unreadable = Abort::Unreadable;

@@ -5,7 +5,6 @@
 
 mod publisher;
 mod relay;
-mod schedule;
 mod settings;
 mod startup;
 
@@ -15,7 +14,6 @@ use gctb_db::{Db, DbError, OutboxRow};
 use gctb_runtime::{Health, Producer, Shutdown, WorkerError, Workers};
 use opentelemetry::metrics::Meter;
 
-pub use schedule::{Due, instruction_rows};
 pub use settings::OutboxSettings;
 pub use startup::{StartError, database, wait_for_database};
 

@@ -1,0 +1,11 @@
+//! The verbs of gctb-db on a real Postgres, a database per test.
+
+mod claims;
+mod files;
+mod intake;
+mod lookup;
+mod migrations;
+mod outbox;
+mod settle;
+mod sums;
+mod world;
