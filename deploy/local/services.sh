@@ -45,7 +45,7 @@ service_settings() {
     case $1 in
     gctb-simulator) return ;;
     gctb-api) bind=HTTP__BIND ;;
-    gctb-mapper) printf '%s\0' "${prefix}MAPPER__URL=$(url_of gctb-simulator)" ;;
+    gctb-mapper) printf '%s\0' "${prefix}MAPPER__URL=$(url_of gctb-simulator)/mapper/sync/resolve" ;;
     gctb-backend-file) printf '%s\0' "${prefix}STORE__ROOT=$STACK_DIR/bank" ;;
     esac
     printf '%s\0' "$prefix$database=$(recall DATABASE_URL)" "${prefix}KAFKA__BROKERS=$(recall KAFKA)" "$prefix$bind=127.0.0.1:$2"

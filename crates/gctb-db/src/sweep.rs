@@ -15,8 +15,9 @@ use crate::error::DbError;
 use crate::outbox::{self, OutboxRow};
 use crate::pool::{Abort, Db};
 
-/// Most instructions that one sweep of a batch emits.
-const SWEEP_ROWS: i64 = 10_000;
+/// Instructions that a sweep reads at once: bounds its memory. It reads again until it has emitted all, or the end of a
+/// large batch would be stranded before it was ever emitted.
+const PAGE_ROWS: i64 = 10_000;
 
 /// A batch that the sweeper shall look at.
 #[derive(Clone, Debug)]
@@ -104,18 +105,12 @@ impl Db {
                 reschedule(connection, batch, interval_seconds, false, 0)?;
                 return Ok(SweepOutcome::default());
             }
-            let missing = undecided(connection, batch, interval_seconds)?;
-            let exhausted = sweep.emissions >= max_emissions && !missing.is_empty();
-            if missing.is_empty() || exhausted {
-                let stranded = i32::try_from(missing.len()).map_err(|_| Abort::Unreadable("batch_sweeps.stranded"))?;
-                reschedule(connection, batch, interval_seconds * 8, false, stranded)?;
-                return Ok(SweepOutcome { stranded: missing.len(), ..SweepOutcome::default() });
+            let missing = count_undecided(connection, batch, interval_seconds)?;
+            if missing == 0 || sweep.emissions >= max_emissions {
+                reschedule(connection, batch, interval_seconds * 8, false, missing)?;
+                return Ok(SweepOutcome { stranded: usize::try_from(missing).unwrap_or(0), ..SweepOutcome::default() });
             }
-            let part = u32::try_from(sweep.emissions).unwrap_or(0) + 1;
-            let emitted = missing.len();
-            let chunks = InstructionChunk::split(batch, BatchNo(sweep.batch_no), part, missing);
-            let outbox: Vec<OutboxRow> =
-                chunks.iter().map(|chunk| OutboxRow::instructions(chunk, None, sweep.traceparent.as_deref())).collect();
+            let (emitted, outbox) = emit(connection, batch, &sweep, interval_seconds)?;
             outbox::insert(connection, &outbox, sweep.now)?;
             let wait = interval_seconds.saturating_mul(1_i64 << sweep.emissions.clamp(0, 20));
             reschedule(connection, batch, wait, true, 0)?;
@@ -176,8 +171,52 @@ fn waits_in_outbox(connection: &mut PgConnection, batch: BatchId) -> Result<bool
     Ok(row.waits)
 }
 
-/// What nobody decided about. What became due within the last `grace_seconds` is still on its way.
-fn undecided(connection: &mut PgConnection, batch: BatchId, grace_seconds: i64) -> Result<Vec<Instruction>, Abort> {
+/// What nobody decided about. What became due within the last `$2` seconds is still on its way.
+const UNDECIDED: &str = "FROM payment_instructions p
+     WHERE p.batch_id = $1 AND p.amount IS NOT NULL AND (p.scheduled_at IS NULL OR p.scheduled_at <= now() - $2 * interval '1 second')
+       AND NOT EXISTS (SELECT FROM payment_ledger l WHERE l.batch_id = $1 AND l.seq = p.seq)";
+
+fn count_undecided(connection: &mut PgConnection, batch: BatchId, grace_seconds: i64) -> Result<i32, Abort> {
+    #[derive(diesel::QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = Integer)]
+        undecided: i32,
+    }
+    let row: Count = diesel::sql_query(format!("SELECT count(*)::integer AS undecided {UNDECIDED}"))
+        .bind::<SqlUuid, _>(batch.as_uuid())
+        .bind::<BigInt, _>(grace_seconds)
+        .get_result(connection)?;
+    Ok(row.undecided)
+}
+
+/// How many instructions nobody decided about, and the outbox rows that emit all of them again.
+fn emit(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    sweep: &Sweep,
+    grace_seconds: i64,
+) -> Result<(usize, Vec<OutboxRow>), Abort> {
+    let part = u32::try_from(sweep.emissions).unwrap_or(0) + 1;
+    let (mut emitted, mut rows, mut first) = (0, Vec::new(), Seq(0));
+    loop {
+        let page = undecided(connection, batch, grace_seconds, first)?;
+        let Some(last) = page.last() else { return Ok((emitted, rows)) };
+        first = Seq(last.seq.0.saturating_add(1));
+        emitted += page.len();
+        for mut chunk in InstructionChunk::split(batch, BatchNo(sweep.batch_no), part, page) {
+            chunk.chunk_no = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+            rows.push(OutboxRow::instructions(&chunk, None, sweep.traceparent.as_deref()));
+        }
+    }
+}
+
+/// A page of what nobody decided about, from position `first` on.
+fn undecided(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    grace_seconds: i64,
+    first: Seq,
+) -> Result<Vec<Instruction>, Abort> {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = Integer)]
@@ -201,18 +240,17 @@ fn undecided(connection: &mut PgConnection, batch: BatchId, grace_seconds: i64) 
         #[diesel(sql_type = Text)]
         note: String,
     }
-    let rows: Vec<Row> = diesel::sql_query(
+    let sql = format!(
         "SELECT p.seq, p.request_id, p.from_fa, p.to_fa, p.amount, p.currency, p.scheduled_at, coalesce(p.payee_name, '') AS payee_name,
                 coalesce(p.purpose, '') AS purpose, coalesce(p.note, '') AS note
-         FROM payment_instructions p
-         WHERE p.batch_id = $1 AND p.amount IS NOT NULL AND (p.scheduled_at IS NULL OR p.scheduled_at <= now() - $3 * interval '1 second')
-           AND NOT EXISTS (SELECT FROM payment_ledger l WHERE l.batch_id = $1 AND l.seq = p.seq)
-         ORDER BY p.seq LIMIT $2",
-    )
-    .bind::<SqlUuid, _>(batch.as_uuid())
-    .bind::<BigInt, _>(SWEEP_ROWS)
-    .bind::<BigInt, _>(grace_seconds)
-    .load(connection)?;
+         {UNDECIDED} AND p.seq >= $3 ORDER BY p.seq LIMIT $4"
+    );
+    let rows: Vec<Row> = diesel::sql_query(sql)
+        .bind::<SqlUuid, _>(batch.as_uuid())
+        .bind::<BigInt, _>(grace_seconds)
+        .bind::<Integer, _>(first.0)
+        .bind::<BigInt, _>(PAGE_ROWS)
+        .load(connection)?;
     let read = |row: Row| {
         let unreadable = Abort::Unreadable;
         let currency = Currency::parse(&row.currency).map_err(|_| unreadable("payment_instructions.currency"))?;

@@ -1,0 +1,31 @@
+//! gctb-mapper: takes accepted instructions, finds the financial address behind each payee's id, and hands the payments
+//! to the backends that pay such addresses.
+//!
+//! It decides one thing only: that an instruction has no address that can be paid (REJECTED). Whether something may be
+//! paid, is due, or was paid before, the ledger decides when a backend claims it; so everything here may happen again.
+
+mod ask;
+mod breaker;
+mod cache;
+mod call;
+mod clock;
+mod metrics;
+mod payments;
+mod progress;
+mod refuse;
+mod router;
+mod routes;
+mod rules;
+mod run;
+mod schema;
+mod settings;
+mod sort;
+
+pub use ask::{AskError, AskingError};
+pub use call::{CallError, ClientError};
+pub use clock::Clock;
+pub use router::{Deliver, Publish, Router, RouterError, World};
+pub use routes::{RouteError, RouteSetting};
+pub use rules::{Rules, RulesError};
+pub use run::run;
+pub use settings::{BreakerSettings, IDENTITY, MapperSettings, Settings, UnusableSetting};
