@@ -8,7 +8,7 @@ use gctb_connect::Mode;
 use gctb_connect::disburse::Rules;
 use gctb_connect::status::Limits;
 use gctb_domain::{AddressError, Currency, FinancialAddress, MoneyError};
-use gctb_outbox::OutboxSettings;
+use gctb_outbox::{DurabilitySettings, OutboxSettings};
 use gctb_runtime::settings::duration;
 use gctb_runtime::{DatabaseSettings, KafkaSettings, ServiceIdentity, TelemetrySettings};
 use serde::Deserialize;
@@ -136,14 +136,6 @@ pub struct ReadinessSettings {
     /// How often the database is looked at.
     #[serde(with = "duration")]
     pub check_interval: Duration,
-}
-
-/// What Postgres must promise.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DurabilitySettings {
-    /// Whether a Postgres that may forget ends the service.
-    pub required: bool,
 }
 
 /// A setting that can be read and makes no sense.

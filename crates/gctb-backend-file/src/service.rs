@@ -50,7 +50,7 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
     let store = Store::open(&settings.store, &files)
         .with_context(|| format!("could not use the file store at {:?} (setting store.root)", settings.store.root))?;
     let db = database(&settings.database, IDENTITY.name);
-    wait_for_database(&db, settings.durability.required, &health, Utc::now, shutdown)?;
+    wait_for_database(&db, settings.durability, Utc::now, &health, shutdown)?;
     let backend = settings.backend.name.clone();
     wait_until_declared(&settings.kafka, &declared_topics(std::slice::from_ref(&backend))?, &health, shutdown)?;
     let producer = Producer::new(&settings.kafka, IDENTITY.name, &health)?;

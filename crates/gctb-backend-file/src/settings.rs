@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gctb_domain::{BackendName, FaStrategySetting};
-use gctb_outbox::OutboxSettings;
+use gctb_outbox::{DurabilitySettings, OutboxSettings};
 use gctb_runtime::settings::duration;
 use gctb_runtime::{AdminSettings, ConsumerSettings, DatabaseSettings, KafkaSettings, TelemetrySettings};
 use serde::Deserialize;
@@ -47,14 +47,6 @@ pub struct Settings {
 pub struct BackendSettings {
     /// Its name.
     pub name: BackendName,
-}
-
-/// What Postgres must promise.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DurabilitySettings {
-    /// Whether a Postgres that may forget is refused.
-    pub required: bool,
 }
 
 /// When files are closed and retried.

@@ -113,6 +113,10 @@ const REFUSED_CONTENT: [&str; 5] = [
 fn fate_of(error: &DieselError) -> Fate {
     match error {
         DieselError::DatabaseError(kind, information) => match kind {
+            // Postgres reports a missing partition as a violated check; it is made soon.
+            DatabaseErrorKind::CheckViolation if information.message().starts_with("no partition of relation") => {
+                Fate::Retry
+            }
             DatabaseErrorKind::UniqueViolation
             | DatabaseErrorKind::ForeignKeyViolation
             | DatabaseErrorKind::NotNullViolation

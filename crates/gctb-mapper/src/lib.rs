@@ -17,7 +17,6 @@ mod router;
 mod routes;
 mod rules;
 mod run;
-mod schema;
 mod settings;
 mod sort;
 

@@ -2,15 +2,14 @@
 
 use std::time::Duration;
 
-use gctb_db::{Db, DbOptions};
+use gctb_db::Db;
 use gctb_events::{Topic, TopicDeclaration, declared_topics};
-use gctb_outbox::Outbox;
+use gctb_outbox::{DurabilitySettings, Outbox, database, wait_for_database};
 use gctb_runtime::{AdminServer, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin};
 
 use crate::clock::Clock;
 use crate::router::{Router, World};
 use crate::rules::Rules;
-use crate::schema;
 use crate::settings::{IDENTITY, Settings};
 
 /// What the threads may take beyond the time in which the consumer closes.
@@ -27,13 +26,7 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
     let (health, meter) = (Health::new(), telemetry.meter());
     let _pages = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
-    let db = Db::new(&DbOptions {
-        url: settings.database.url.clone(),
-        pool_size: settings.database.pool_size,
-        connect_timeout: settings.database.connect_timeout,
-        statement_timeout: settings.database.statement_timeout,
-        application_name: IDENTITY.name.to_owned(),
-    });
+    let db = database(&settings.database, IDENTITY.name);
     let producer = Producer::new(&settings.kafka, IDENTITY.name, &health)?;
     let mut workers = Workers::new(shutdown);
     let outbox = Outbox::start(&settings.outbox, &db, &producer, &health, &meter, shutdown, &mut workers)?;
@@ -47,7 +40,8 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
         meter,
         shutdown: shutdown.clone(),
     };
-    workers.spawn("router", move || start_and_consume(&db, &topics, &world, router))?;
+    let durability = settings.durability;
+    workers.spawn("router", move || start_and_consume(&db, durability, &topics, &world, router))?;
     let ended = workers.join(settings.consumer.shutdown_deadline + STOP_MARGIN);
     telemetry.shutdown();
     Ok(ended?)
@@ -76,11 +70,12 @@ fn world(
 /// Waits for the database and for Kafka, then consumes until the end.
 fn start_and_consume(
     db: &Db,
+    durability: DurabilitySettings,
     topics: &[TopicDeclaration],
     world: &LoopWorld,
     router: Router,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    schema::wait_until_current(db, Clock::SYSTEM.time, &world.health, &world.shutdown);
+    wait_for_database(db, durability, Clock::SYSTEM.time, &world.health, &world.shutdown)?;
     if world.shutdown.is_requested() {
         return Ok(());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use gctb_domain::{BackendName, FaStrategySetting};
-use gctb_outbox::OutboxSettings;
+use gctb_outbox::{DurabilitySettings, OutboxSettings};
 use gctb_runtime::settings::duration;
 use gctb_runtime::{
     AdminSettings, ConsumerSettings, DatabaseSettings, KafkaSettings, ServiceIdentity, TelemetrySettings,
@@ -32,6 +32,8 @@ pub struct Settings {
     pub strategy: Vec<FaStrategySetting>,
     /// Which backend pays an address, in order.
     pub route: Vec<RouteSetting>,
+    /// What Postgres must promise.
+    pub durability: DurabilitySettings,
     /// How committed status messages get to Kafka.
     pub outbox: OutboxSettings,
     /// How to reach Postgres.

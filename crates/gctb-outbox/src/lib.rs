@@ -15,7 +15,7 @@ use gctb_runtime::{Health, Producer, Shutdown, WorkerError, Workers};
 use opentelemetry::metrics::Meter;
 
 pub use settings::OutboxSettings;
-pub use startup::{StartError, database, wait_for_database};
+pub use startup::{DatabaseState, DurabilitySettings, NotDurable, database, database_state, wait_for_database};
 
 /// Publishes rows that their transaction has committed. Cheap to clone.
 #[derive(Clone)]

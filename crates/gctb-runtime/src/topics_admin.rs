@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use gctb_events::TopicDeclaration;
+use gctb_events::{Topic, TopicDeclaration};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic, ResourceSpecifier,
     TopicReplication, TopicResult,
@@ -184,6 +184,32 @@ impl TopicAdmin {
         self.set_retention(&existing, &mut changes)?;
         self.wait_for_leaders(declared)?;
         Ok(changes)
+    }
+
+    /// Deletes topics with all their messages, and returns when Kafka no longer lists them. Those that do not exist are
+    /// passed over. No service does this: it is for tests, and harmless to payments (a lost topic strands nothing).
+    ///
+    /// # Errors
+    /// [`TopicAdminError`]; what was done before it stays done.
+    pub fn delete(&self, topics: &[Topic]) -> Result<(), TopicAdminError> {
+        let doing = "delete topics";
+        let found = self.found()?;
+        let names: Vec<String> = topics.iter().map(Topic::name).filter(|name| found.contains_key(name)).collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<&str> = names.iter().map(String::as_str).collect();
+        let results = block_on(self.admin.delete_topics(&named, &self.options()));
+        self.all_done(doing, results.map_err(|error| self.error(doing, &error))?)?;
+        let deadline = Instant::now() + LEADERS_DEADLINE;
+        while self.found()?.keys().any(|name| names.contains(name)) {
+            if Instant::now() > deadline {
+                let reason = format!("still listed after {LEADERS_DEADLINE:?}");
+                return Err(TopicAdminError::Refused { doing, reason });
+            }
+            std::thread::sleep(LEADERS_POLL);
+        }
+        Ok(())
     }
 
     /// In what the topics differ from their declarations so far that a service cannot work. Changes nothing.

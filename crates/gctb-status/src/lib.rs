@@ -6,7 +6,6 @@
 
 mod attention;
 mod consumers;
-mod database;
 mod fold;
 mod partitions;
 mod reduce;
@@ -16,7 +15,5 @@ mod sweeper;
 
 pub use fold::StatusFolder;
 pub use run::run;
-pub use settings::{
-    AttentionSettings, DurabilitySettings, IDENTITY, PartitionSettings, Settings, SweepSettings, UnusableSetting,
-};
+pub use settings::{AttentionSettings, IDENTITY, PartitionSettings, Settings, SweepSettings, UnusableSetting};
 pub use sweeper::{Round, Sweeper};

@@ -5,14 +5,14 @@ use std::time::Duration;
 use chrono::Utc;
 use gctb_db::{Db, DbError, DueSweep};
 use gctb_events::{Topic, declared_topics};
-use gctb_outbox::Outbox;
+use gctb_outbox::{Outbox, database, wait_for_database};
 use gctb_runtime::{AdminServer, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin};
 
 use crate::consumers::Consumers;
 use crate::fold::StatusFolder;
 use crate::settings::{IDENTITY, Settings};
 use crate::sweeper::Sweeper;
-use crate::{attention, database, partitions};
+use crate::{attention, partitions};
 
 /// What the threads may take beyond the time in which the consumer finishes what is in hand.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
@@ -26,8 +26,8 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
     let health = Health::new();
     let _pages = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
-    let db = database::connect(&settings.database);
-    database::wait_until_usable(&db, &settings.durability, Utc::now, &health, shutdown)?;
+    let db = database(&settings.database, IDENTITY.name);
+    wait_for_database(&db, settings.durability, Utc::now, &health, shutdown)?;
     let topics = declared_topics(&settings.backends)?;
     topics_admin::wait_until_declared(&settings.kafka, &topics, &health, shutdown)?;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use gctb_domain::BackendName;
-use gctb_outbox::OutboxSettings;
+use gctb_outbox::{DurabilitySettings, OutboxSettings};
 use gctb_runtime::settings::duration;
 use gctb_runtime::{
     AdminSettings, ConsumerSettings, DatabaseSettings, KafkaSettings, ServiceIdentity, TelemetrySettings,
@@ -44,14 +44,6 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Logs and traces.
     pub telemetry: TelemetrySettings,
-}
-
-/// Whether Postgres must keep what it confirms.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct DurabilitySettings {
-    /// Whether a Postgres that may forget ends the service.
-    pub required: bool,
 }
 
 /// How what got lost is emitted again.

@@ -1,0 +1,206 @@
+//! The processes of a system, and the settings that each is started with.
+//!
+//! Settings are those of a deployment in a hurry: files close at once, looks are frequent, and groups notice a dead member as
+//! soon as Kafka allows.
+
+use crate::system::{Options, World};
+
+/// A process of the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Service {
+    /// Mapper and bank.
+    Simulator,
+    /// gctb-status.
+    Status,
+    /// gctb-mapper.
+    Mapper,
+    /// gctb-backend-file under the name `file`.
+    BackendFile,
+    /// gctb-backend-file under the name `filebis`, with a folder of its own in which no bank looks.
+    BackendFilebis,
+    /// gctb-api.
+    Api,
+}
+
+impl Service {
+    /// All, consumers before the API that feeds them.
+    pub const ALL: [Self; 6] =
+        [Self::Simulator, Self::Status, Self::Mapper, Self::BackendFile, Self::BackendFilebis, Self::Api];
+
+    /// The services that read topics.
+    pub const CONSUMERS: [Self; 3] = [Self::Mapper, Self::BackendFile, Self::Status];
+
+    /// The name of its program.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Simulator => "gctb-simulator",
+            Self::Status => "gctb-status",
+            Self::Mapper => "gctb-mapper",
+            Self::BackendFile | Self::BackendFilebis => "gctb-backend-file",
+            Self::Api => "gctb-api",
+        }
+    }
+
+    /// A name of its own within the system.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::BackendFilebis => "gctb-backend-filebis",
+            Self::Simulator | Self::Status | Self::Mapper | Self::BackendFile | Self::Api => self.program(),
+        }
+    }
+
+    /// The topic that it consumes.
+    ///
+    /// # Panics
+    /// For a process that consumes none.
+    pub fn topic(self) -> &'static str {
+        match self {
+            Self::Status => "gctb.status",
+            Self::Mapper => "gctb.batches",
+            Self::BackendFile => "gctb.payments.file",
+            Self::BackendFilebis => "gctb.payments.filebis",
+            Self::Simulator | Self::Api => panic!("{} consumes no topic", self.name()),
+        }
+    }
+
+    /// The page that says whether it can work.
+    pub(crate) const fn ready_path(self) -> &'static str {
+        match self {
+            Self::Simulator | Self::BackendFile | Self::BackendFilebis => "/healthz",
+            Self::Status | Self::Mapper | Self::Api => "/readyz",
+        }
+    }
+
+    /// The environment that it is started with.
+    pub(crate) fn environment(self, world: &World, options: &Options) -> Vec<(String, String)> {
+        let prefix = self.program().to_uppercase().replace('-', "_");
+        let mut settings = match self {
+            Self::Simulator => simulator(world),
+            Self::Api => [bridge(self, world, options), api(world, options)].concat(),
+            Self::Mapper => [bridge(self, world, options), consumer(self, world), mapper(world)].concat(),
+            Self::Status => [bridge(self, world, options), consumer(self, world), status(world, options)].concat(),
+            Self::BackendFile => {
+                [bridge(self, world, options), consumer(self, world), file("file", "bank", world)].concat()
+            }
+            Self::BackendFilebis => {
+                [bridge(self, world, options), consumer(self, world), file("filebis", "bank-filebis", world)].concat()
+            }
+        };
+        let more = options.settings.iter().filter(|(service, ..)| *service == self);
+        settings.extend(more.map(|(_, key, value)| (key.clone(), value.clone())));
+        settings
+            .into_iter()
+            .map(|(key, value)| (format!("{prefix}__{}", key.to_uppercase().replace('.', "__")), value))
+            .collect()
+    }
+
+    /// Lists can be set in a file alone: what stands in it beside the environment.
+    pub(crate) fn file(self, options: &Options) -> Option<String> {
+        let backends = if options.second_backend { r#"["file", "filebis"]"# } else { r#"["file"]"# };
+        match self {
+            Self::Mapper => {
+                let route = options.route_to;
+                Some(format!("backends = {backends}\n[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
+            }
+            Self::Status => Some(format!("backends = {backends}\n")),
+            Self::Simulator | Self::BackendFile | Self::BackendFilebis | Self::Api => None,
+        }
+    }
+}
+
+type Settings = Vec<(String, String)>;
+
+fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+fn bridge(service: Service, world: &World, options: &Options) -> Settings {
+    let mut bridge = settings([
+        ("kafka.brokers", world.brokers),
+        ("kafka.message_timeout", "5s"),
+        ("database.url", world.database_url),
+        ("database.connect_timeout", "2s"),
+        ("outbox.relay_interval", "200ms"),
+        ("outbox.resend_after", "2s"),
+        ("telemetry.log_filter", options.log_filter),
+    ]);
+    // The mapper decides nothing that a later commit does not prove again.
+    if service != Service::Mapper {
+        bridge.extend(settings([("durability.required", "false")]));
+    }
+    if service != Service::Api {
+        bridge.extend(settings([("admin.bind", &world.address(service))]));
+    }
+    if let Some(endpoint) = &options.otlp_endpoint {
+        bridge.extend(settings([("telemetry.otlp_endpoint", endpoint)]));
+    }
+    bridge
+}
+
+fn consumer(service: Service, world: &World) -> Settings {
+    settings([
+        ("kafka.group", &world.group(service)),
+        // The least that Kafka allows: after a kill -9 its partitions are given away this late.
+        ("kafka.session_timeout", "6s"),
+        ("kafka.extra.heartbeat_interval_ms", "300"),
+        ("consumer.retry_backoff_max", "500ms"),
+    ])
+}
+
+fn api(world: &World, options: &Options) -> Settings {
+    let mut api = settings([
+        ("http.bind", &world.address(Service::Api)),
+        ("intake.default_payer_fa", "account:4100200300@head.treasury.bank_acc"),
+        ("intake.schedule_bucket", "1s"),
+        ("readiness.check_interval", "200ms"),
+    ]);
+    if let Some(brokers) = &options.api_brokers {
+        api.extend(settings([("kafka.brokers", brokers)]));
+    }
+    if let Some(url) = &options.api_database_url {
+        api.extend(settings([("database.url", url)]));
+    }
+    api
+}
+
+fn mapper(world: &World) -> Settings {
+    let url = format!("http://{}/mapper/sync/resolve", world.address(Service::Simulator));
+    settings([("mapper.url", &url), ("mapper.breaker.open_time", "1s"), ("mapper.cache_entries_max", "0")])
+}
+
+fn status(world: &World, options: &Options) -> Settings {
+    let mut status = settings([
+        ("sweep.look_interval", "500ms"),
+        ("sweep.resend_after", "2s"),
+        ("sweep.settle", "1s"),
+        ("sweep.lost_position_grace", "3s"),
+        ("sweep.mapper_group", &world.group(Service::Mapper)),
+        ("sweep.backend_groups.file", &world.group(Service::BackendFile)),
+        ("attention.check_interval", "1s"),
+    ]);
+    if options.second_backend {
+        status.extend(settings([("sweep.backend_groups.filebis", &world.group(Service::BackendFilebis))]));
+    }
+    status
+}
+
+fn file(name: &str, folder: &str, world: &World) -> Settings {
+    settings([
+        ("backend.name", name),
+        ("files.close_after", "300ms"),
+        ("files.tick", "50ms"),
+        ("files.rows_max", "500"),
+        ("store.root", &world.folder(folder)),
+        ("store.poll", "100ms"),
+    ])
+}
+
+fn simulator(world: &World) -> Settings {
+    settings([
+        ("bind", &world.address(Service::Simulator)),
+        ("bank_root", &world.folder("bank")),
+        ("book", &world.folder("book.jsonl")),
+        ("bank_poll", "50ms"),
+        ("bank_delay", "100ms"),
+    ])
+}

@@ -1,0 +1,108 @@
+//! Messages that nobody can read.
+
+use gctb_domain::{BackendName, BatchId, LedgerState, Seq};
+use gctb_events::{Event, InstructionChunk, LedgerEntry, PaymentChunk, StatusChunk, header};
+use gctb_system_tests::equation::assert_all_ended;
+use gctb_system_tests::system::PATIENCE;
+use gctb_system_tests::{Batch, Options, Service, System};
+use gctb_testkit::eventually_within;
+use uuid::Uuid;
+
+const GARBAGE: &[u8] = b"Nyambura's garbage is no protobuf";
+
+/// An entry of which only the position can be read, as protobuf has it: field, length, `seq = 7`.
+const BAD_INSTRUCTION: [u8; 4] = [0x2a, 0x02, 0x08, 0x07];
+const BAD_PAYMENT: [u8; 2] = [0x2a, 0x00];
+const BAD_LEDGER_ENTRY: [u8; 4] = [0x1a, 0x02, 0x08, 0x07];
+
+#[test]
+fn i7_a_poison_entry_in_each_topic_is_dead_lettered_alone_and_the_rest_goes_on() {
+    let test = "i7_a_poison_entry_in_each_topic_is_dead_lettered_alone_and_the_rest_goes_on";
+    let Some(mut system) = System::start(test, Options::default()) else { return };
+    system.submit(Batch::payable(20));
+    system.wait_until_finished();
+
+    let bad_entries: [(Service, &[u8]); 3] = [
+        (Service::Mapper, &BAD_INSTRUCTION),
+        (Service::BackendFile, &BAD_PAYMENT),
+        (Service::Status, &BAD_LEDGER_ENTRY),
+    ];
+    for (service, bad_entry) in bad_entries {
+        let topic = service.topic();
+        let good = system.kafka.messages(topic).swap_remove(0).payload;
+        system.kafka.produce_bytes(topic, "poison", GARBAGE.to_vec());
+        system.kafka.produce_bytes(topic, "poison", [&good, bad_entry].concat());
+    }
+    system.submit(Batch::mixed(20));
+    system.wait_until_finished();
+    assert_all_ended(&system);
+
+    for (service, bad_entry) in bad_entries {
+        let dead = wait_for_dead(&system, service, 2);
+        assert_eq!(dead.len(), 2, "{}: each poison alone, and nothing else", service.topic());
+        assert!(dead.iter().any(|letter| letter.payload == GARBAGE), "a message nobody can read is kept as it came");
+        let entry = dead.iter().find(|letter| letter.payload != GARBAGE).expect("the bad entry");
+        assert!(entry.payload.ends_with(bad_entry), "the bad entry is kept");
+        assert_eq!(good_entries(service, &entry.payload), 0, "without the good ones beside it");
+        for letter in dead {
+            assert!(!letter.headers[header::DEAD_REASON].is_empty(), "it says why");
+            assert!(letter.headers[header::DEAD_ORIGIN].starts_with(service.topic()), "and where from");
+            assert_eq!(letter.headers[header::DEAD_GROUP], system.group(service), "and who gave up");
+        }
+        assert!(system.is_running(service), "{} goes on", service.name());
+    }
+}
+
+fn wait_for_dead(system: &System, service: Service, count: u64) -> Vec<gctb_runtime::RawMessage> {
+    let topic = format!("{}.dead", service.topic());
+    eventually_within(PATIENCE, "dead letters", || (system.kafka.count(&topic) >= count).then_some(()));
+    system.kafka.messages(&topic)
+}
+
+fn good_entries(service: Service, payload: &[u8]) -> usize {
+    match service {
+        Service::Mapper => InstructionChunk::decode(payload).map_or(0, |decoded| decoded.event.instructions.len()),
+        Service::Status => StatusChunk::decode(payload).map_or(0, |decoded| decoded.event.entries.len()),
+        Service::BackendFile | Service::BackendFilebis => {
+            PaymentChunk::decode(payload).map_or(0, |decoded| decoded.event.payments.len())
+        }
+        Service::Simulator | Service::Api => 0,
+    }
+}
+
+#[test]
+fn i2_i7_messages_about_a_batch_that_the_database_does_not_know_are_set_aside_and_nobody_is_paid() {
+    let test = "i2_i7_messages_about_a_batch_that_the_database_does_not_know_are_set_aside_and_nobody_is_paid";
+    let Some(mut system) = System::start(test, Options::default()) else { return };
+    system.submit(Batch::payable(20));
+    system.wait_until_finished();
+    let unknown = BatchId::from_uuid(Uuid::now_v7());
+    let payment = system.kafka.messages(Service::BackendFile.topic()).swap_remove(0).payload;
+    let mut order = PaymentChunk::decode(&payment).expect("our own").event;
+    order.batch_id = unknown;
+    system.kafka.produce_bytes(Service::BackendFile.topic(), &order.key(), order.encode());
+    let entry = LedgerEntry {
+        seq: Seq(0),
+        version: 1,
+        state: LedgerState::Paid,
+        attempt: 1,
+        backend: BackendName::parse("file").ok(),
+        resolved_fa: String::new(),
+        file: None,
+        rail_reference: None,
+        reason: None,
+        message: String::new(),
+        changed_at: chrono::Utc::now(),
+    };
+    let news = StatusChunk { batch_id: unknown, outbox_id: Uuid::new_v4(), entries: vec![entry] };
+    system.kafka.produce_bytes(Service::Status.topic(), &news.key(), news.encode());
+
+    for service in [Service::BackendFile, Service::Status] {
+        let dead = wait_for_dead(&system, service, 1);
+        assert_eq!(dead.len(), 1, "{}", service.topic());
+        assert!(system.is_running(service), "{} goes on", service.name());
+    }
+    system.submit(Batch::payable(20));
+    system.wait_until_finished();
+    assert_all_ended(&system);
+}
