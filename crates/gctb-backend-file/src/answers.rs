@@ -6,9 +6,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use gctb_db::{Db, DbError, IncomingFile, IncomingState, Registration, SettleOutcome};
+use gctb_db::{Db, DbError, IncomingFile, IncomingState, OutboxRow, Registration, SettleOutcome};
 use gctb_domain::BackendName;
-use gctb_outbox::Outbox;
 use gctb_runtime::{Component, Health, Heartbeat, Shutdown, chain};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
@@ -24,10 +23,10 @@ const STRETCH: usize = 1_000;
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Reads what the bank answers.
-pub struct Answers {
+pub struct Answers<P> {
     backend: BackendName,
     db: Db,
-    outbox: Outbox,
+    publish: P,
     store: Store,
     words: Words,
     settings: StoreSettings,
@@ -41,20 +40,22 @@ pub struct Answers {
 
 /// Why a response file is not recorded yet.
 #[derive(Debug, thiserror::Error)]
-enum AnswerError {
+pub enum AnswerError {
+    /// The folder cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Postgres cannot be used.
     #[error(transparent)]
     Db(#[from] DbError),
 }
 
-impl Answers {
-    /// A worker for the answers to the files of `backend`.
+impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
+    /// A worker for the answers to the files of `backend`. `publish` sends rows that are committed, soon.
     #[expect(clippy::too_many_arguments, reason = "the world comes in as arguments, once, from run()")]
     pub fn new(
         backend: BackendName,
         db: Db,
-        outbox: Outbox,
+        publish: P,
         store: Store,
         words: Words,
         settings: StoreSettings,
@@ -64,7 +65,7 @@ impl Answers {
         Self {
             backend,
             db,
-            outbox,
+            publish,
             store,
             words,
             settings,
@@ -83,7 +84,7 @@ impl Answers {
     pub fn run(&mut self, shutdown: &Shutdown) {
         while !shutdown.wait_timeout(self.settings.poll) {
             self.heartbeat.beat();
-            match self.poll(shutdown) {
+            match self.round(shutdown) {
                 Ok(()) => {
                     self.folder.ok();
                 }
@@ -96,8 +97,11 @@ impl Answers {
         }
     }
 
-    /// Reads the files that are unchanged since the last listing.
-    fn poll(&mut self, shutdown: &Shutdown) -> Result<(), AnswerError> {
+    /// One listing: reads the files that are unchanged since the last one.
+    ///
+    /// # Errors
+    /// Of the last file that could not be recorded; the others are.
+    pub fn round(&mut self, shutdown: &Shutdown) -> Result<(), AnswerError> {
         let listed: HashSet<Listed> = self.store.list_incoming()?.into_iter().collect();
         let mut stable: Vec<&Listed> = listed.intersection(&self.seen).collect();
         stable.sort_by(|a, b| a.name.cmp(&b.name));
@@ -164,7 +168,7 @@ impl Answers {
             let after = done + i32::try_from(stretch.len()).unwrap_or(0);
             let outcome = self.db.settle_lines(&self.backend, file.incoming_id, &lines, unreadable, done, after)?;
             self.tell(name, &outcome);
-            self.outbox.publish(outcome.outbox);
+            (self.publish)(outcome.outbox);
             done = after;
         }
         self.db.finish_incoming(file.incoming_id, total)?;

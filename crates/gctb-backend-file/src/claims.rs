@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use gctb_db::{ClaimOutcome, Db, DbError, Fate, FileClaim, FileGroup, FilePlace};
+use gctb_db::{ClaimOutcome, Db, DbError, Fate, FileClaim, FileGroup, FilePlace, OutboxRow};
 use gctb_domain::BackendName;
 use gctb_events::{Event, Payment, PaymentChunk};
-use gctb_outbox::Outbox;
 use gctb_runtime::{DeadEntry, HandleError, Handled, Handler, Incoming};
 
 use crate::layout::Layout;
@@ -15,10 +14,10 @@ use crate::settings::FilesSettings;
 const NARRATIVE_CHARS_MAX: usize = 140;
 
 /// Claims what arrives on this backend's topic.
-pub struct Claims {
+pub struct Claims<P> {
     backend: BackendName,
     db: Db,
-    outbox: Outbox,
+    publish: P,
     layout: Layout,
     rows_max: usize,
     close_after_ms: i64,
@@ -26,11 +25,11 @@ pub struct Claims {
     files: HashMap<FileGroup, FilePlace>,
 }
 
-impl Claims {
-    /// A handler for the topic of `backend`.
-    pub fn new(backend: BackendName, db: Db, outbox: Outbox, layout: Layout, settings: &FilesSettings) -> Self {
+impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
+    /// A handler for the topic of `backend`. `publish` sends rows that are committed, soon.
+    pub fn new(backend: BackendName, db: Db, publish: P, layout: Layout, settings: &FilesSettings) -> Self {
         let close_after_ms = i64::try_from(settings.close_after.as_millis()).unwrap_or(i64::MAX);
-        Self { backend, db, outbox, layout, rows_max: settings.rows_max, close_after_ms, files: HashMap::new() }
+        Self { backend, db, publish, layout, rows_max: settings.rows_max, close_after_ms, files: HashMap::new() }
     }
 
     /// Claims the payments of one chunk. Where Postgres refuses the content, halves it until the bad entry stands alone.
@@ -56,7 +55,7 @@ impl Claims {
             Ok(outcome) => {
                 self.files.clone_from(&outcome.files);
                 handled.add(&outcome);
-                self.outbox.publish(outcome.outbox);
+                (self.publish)(outcome.outbox);
                 Ok(())
             }
             Err(error) => match error.fate() {
@@ -112,7 +111,7 @@ impl Claims {
     }
 }
 
-impl Handler for Claims {
+impl<P: Fn(Vec<OutboxRow>)> Handler for Claims<P> {
     type Event = PaymentChunk;
 
     fn handle(&mut self, polled: &[Incoming<PaymentChunk>]) -> Result<Handled, HandleError> {

@@ -71,11 +71,13 @@ impl Deliveries {
 
     /// Works until the shutdown is requested. Errors of Postgres and of the store pass; the next tick tries again.
     pub fn run(&mut self, shutdown: &Shutdown) {
+        // Nothing has failed yet: a folder is known to be bad by a put alone.
+        self.bank.ok();
         let mut looked: Option<Instant> = None;
         while !shutdown.wait_timeout(self.settings.tick) {
             self.heartbeat.beat();
             let look_due = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-            let worked = self.work(shutdown).and_then(|()| if look_due { self.look() } else { Ok(()) });
+            let worked = self.round(shutdown).and_then(|()| if look_due { self.look() } else { Ok(()) });
             if look_due {
                 looked = Some(Instant::now());
             }
@@ -85,7 +87,11 @@ impl Deliveries {
         }
     }
 
-    fn work(&mut self, shutdown: &Shutdown) -> Result<(), DbError> {
+    /// Closes what is due and puts what is closed.
+    ///
+    /// # Errors
+    /// Where Postgres refuses; a folder that cannot be written is no error, the files wait.
+    pub fn round(&mut self, shutdown: &Shutdown) -> Result<(), DbError> {
         for file_id in self.db.files_due_to_close(&self.backend)? {
             self.db.close_file(file_id)?;
         }
@@ -146,7 +152,10 @@ impl Deliveries {
     }
 
     /// Looks for files whose delivery broke off, and counts what stands where.
-    fn look(&self) -> Result<(), DbError> {
+    ///
+    /// # Errors
+    /// Where Postgres refuses.
+    pub fn look(&self) -> Result<(), DbError> {
         let recovered = self.db.recover_deliveries(&self.backend, |file| found(&self.store, file))?;
         for (name, outcome) in recovered {
             match outcome {

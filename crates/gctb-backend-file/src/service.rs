@@ -38,6 +38,8 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
         settings.files.rows_max
     );
     let health = Health::new();
+    // Until all is started the service is not ready, whatever its parts say.
+    let start = health.component("start-up");
     let admin = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
     let strategies = if settings.strategy.is_empty() { default_strategies() } else { settings.strategy.clone() };
     let layout = Layout::new(FaStrategies::compile(&strategies)?, settings.columns.clone());
@@ -73,10 +75,12 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
         Ok::<(), LoopError>(())
     })?;
     let words = Words::new(&settings.words);
+    let answered = outbox.clone();
+    let publish = move |rows| answered.publish(rows);
     let mut answers = Answers::new(
         backend.clone(),
         db.clone(),
-        outbox.clone(),
+        publish,
         store,
         words,
         settings.store.clone(),
@@ -88,7 +92,7 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
         answers.run(&stop);
         Ok::<(), LoopError>(())
     })?;
-    let claims = Claims::new(backend.clone(), db, outbox, layout, &settings.files);
+    let claims = Claims::new(backend.clone(), db, move |rows| outbox.publish(rows), layout, &settings.files);
     let deadline = settings.consumer.shutdown_deadline;
     // Two instances under two names are two groups: each reads its own topic.
     let mut kafka = settings.kafka;
@@ -103,6 +107,7 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
         shutdown: shutdown.clone(),
     };
     workers.spawn("claims", move || consume(&Topic::Payments(backend), &world, claims))?;
+    start.ok();
     workers.join(deadline)?;
     drop(admin);
     Ok(())

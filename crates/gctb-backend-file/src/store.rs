@@ -60,7 +60,7 @@ impl StoreError {
 
     /// Whether a create-only put found the name taken.
     pub fn is_taken(&self) -> bool {
-        matches!(self.kind, ErrorKind::ConditionNotMatch | ErrorKind::AlreadyExists)
+        self.kind == ErrorKind::ConditionNotMatch
     }
 }
 

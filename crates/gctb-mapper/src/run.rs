@@ -5,7 +5,9 @@ use std::time::Duration;
 use gctb_db::Db;
 use gctb_events::{Topic, TopicDeclaration, declared_topics};
 use gctb_outbox::{DurabilitySettings, Outbox, database, wait_for_database};
-use gctb_runtime::{AdminServer, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin};
+use gctb_runtime::{
+    AdminServer, Component, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin,
+};
 
 use crate::clock::Clock;
 use crate::router::{Router, World};
@@ -25,6 +27,8 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let topics = topics(settings)?;
     let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
     let (health, meter) = (Health::new(), telemetry.meter());
+    // Until all is started the service is not ready, whatever its parts say.
+    let start = health.component("start-up");
     let _pages = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
     let db = database(&settings.database, IDENTITY.name);
     let producer = Producer::new(&settings.kafka, IDENTITY.name, &health)?;
@@ -41,7 +45,7 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
         shutdown: shutdown.clone(),
     };
     let durability = settings.durability;
-    workers.spawn("router", move || start_and_consume(&db, durability, &topics, &world, router))?;
+    workers.spawn("router", move || start_and_consume(&db, durability, &topics, &start, &world, router))?;
     let ended = workers.join(settings.consumer.shutdown_deadline + STOP_MARGIN);
     telemetry.shutdown();
     Ok(ended?)
@@ -72,6 +76,7 @@ fn start_and_consume(
     db: &Db,
     durability: DurabilitySettings,
     topics: &[TopicDeclaration],
+    start: &Component,
     world: &LoopWorld,
     router: Router,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
@@ -80,6 +85,7 @@ fn start_and_consume(
         return Ok(());
     }
     topics_admin::wait_until_declared(&world.kafka, topics, &world.health, &world.shutdown)?;
+    start.ok();
     Ok(consume(&Topic::Batches, world, router)?)
 }
 

@@ -25,6 +25,8 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     settings.check()?;
     let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
     let health = Health::new();
+    // Until all is started the service is not ready, whatever its parts say.
+    let start = health.component("start-up");
     let _pages = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
     let db = database(&settings.database, IDENTITY.name);
     wait_for_database(&db, settings.durability, Utc::now, &health, shutdown)?;
@@ -34,13 +36,15 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let ended = if shutdown.is_requested() {
         Ok(())
     } else {
-        start(settings, &db, &telemetry, &health, shutdown)?.join(settings.consumer.shutdown_deadline + STOP_MARGIN)
+        let workers = spawn_workers(settings, &db, &telemetry, &health, shutdown)?;
+        start.ok();
+        workers.join(settings.consumer.shutdown_deadline + STOP_MARGIN)
     };
     telemetry.shutdown();
     Ok(ended?)
 }
 
-fn start(
+fn spawn_workers(
     settings: &Settings,
     db: &Db,
     telemetry: &Telemetry,
