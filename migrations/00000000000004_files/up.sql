@@ -15,6 +15,8 @@ CREATE TABLE outgoing_files (
     amount_minor numeric,
     sha256 bytea,
     layout_version smallint,
+    put_no integer NOT NULL DEFAULT 0,
+    puts_vouched integer NOT NULL DEFAULT 0,
     delivering_owner uuid,
     delivering_at timestamptz,
     retry_at timestamptz,
@@ -40,6 +42,8 @@ COMMENT ON COLUMN outgoing_files.line_count IS 'Lines, counted by the close; ren
 COMMENT ON COLUMN outgoing_files.amount_minor IS 'Their sum in minor units; rendering must find the same.';
 COMMENT ON COLUMN outgoing_files.sha256 IS 'Of the rendered bytes, stored before the put.';
 COMMENT ON COLUMN outgoing_files.layout_version IS 'The layout that they were rendered in.';
+COMMENT ON COLUMN outgoing_files.put_no IS 'Number of the last put that was begun; fences a writer that froze in an earlier one.';
+COMMENT ON COLUMN outgoing_files.puts_vouched IS 'Puts up to this number did not happen, by an operator''s word.';
 COMMENT ON COLUMN outgoing_files.delivering_owner IS 'The process that began the put.';
 COMMENT ON COLUMN outgoing_files.delivering_at IS 'When it began.';
 COMMENT ON COLUMN outgoing_files.retry_at IS 'Not to be put again before, after a put that failed with nothing to be seen.';

@@ -16,6 +16,8 @@ pub enum Service {
     Mapper,
     /// gctb-backend-file under the name `file`.
     BackendFile,
+    /// A second replica of the same.
+    BackendFileTwin,
     /// gctb-backend-file under the name `filebis`, with a folder of its own in which no bank looks.
     BackendFilebis,
     /// gctb-api.
@@ -24,8 +26,15 @@ pub enum Service {
 
 impl Service {
     /// All, consumers before the API that feeds them.
-    pub const ALL: [Self; 6] =
-        [Self::Simulator, Self::Status, Self::Mapper, Self::BackendFile, Self::BackendFilebis, Self::Api];
+    pub const ALL: [Self; 7] = [
+        Self::Simulator,
+        Self::Status,
+        Self::Mapper,
+        Self::BackendFile,
+        Self::BackendFileTwin,
+        Self::BackendFilebis,
+        Self::Api,
+    ];
 
     /// The services that read topics.
     pub const CONSUMERS: [Self; 3] = [Self::Mapper, Self::BackendFile, Self::Status];
@@ -36,7 +45,7 @@ impl Service {
             Self::Simulator => "gctb-simulator",
             Self::Status => "gctb-status",
             Self::Mapper => "gctb-mapper",
-            Self::BackendFile | Self::BackendFilebis => "gctb-backend-file",
+            Self::BackendFile | Self::BackendFileTwin | Self::BackendFilebis => "gctb-backend-file",
             Self::Api => "gctb-api",
         }
     }
@@ -44,6 +53,7 @@ impl Service {
     /// A name of its own within the system.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::BackendFileTwin => "gctb-backend-file-twin",
             Self::BackendFilebis => "gctb-backend-filebis",
             Self::Simulator | Self::Status | Self::Mapper | Self::BackendFile | Self::Api => self.program(),
         }
@@ -57,7 +67,7 @@ impl Service {
         match self {
             Self::Status => "gctb.status",
             Self::Mapper => "gctb.batches",
-            Self::BackendFile => "gctb.payments.file",
+            Self::BackendFile | Self::BackendFileTwin => "gctb.payments.file",
             Self::BackendFilebis => "gctb.payments.filebis",
             Self::Simulator | Self::Api => panic!("{} consumes no topic", self.name()),
         }
@@ -66,8 +76,13 @@ impl Service {
     /// The page that says whether it can work.
     pub(crate) const fn ready_path(self) -> &'static str {
         match self {
-            Self::Simulator | Self::BackendFile | Self::BackendFilebis => "/healthz",
-            Self::Status | Self::Mapper | Self::Api => "/readyz",
+            Self::Simulator => "/healthz",
+            Self::Status
+            | Self::Mapper
+            | Self::BackendFile
+            | Self::BackendFileTwin
+            | Self::BackendFilebis
+            | Self::Api => "/readyz",
         }
     }
 
@@ -79,7 +94,7 @@ impl Service {
             Self::Api => [bridge(self, world, options), api(world, options)].concat(),
             Self::Mapper => [bridge(self, world, options), consumer(self, world), mapper(world)].concat(),
             Self::Status => [bridge(self, world, options), consumer(self, world), status(world, options)].concat(),
-            Self::BackendFile => {
+            Self::BackendFile | Self::BackendFileTwin => {
                 [bridge(self, world, options), consumer(self, world), file("file", "bank", world)].concat()
             }
             Self::BackendFilebis => {
@@ -103,7 +118,7 @@ impl Service {
                 Some(format!("backends = {backends}\n[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
             }
             Self::Status => Some(format!("backends = {backends}\n")),
-            Self::Simulator | Self::BackendFile | Self::BackendFilebis | Self::Api => None,
+            Self::Simulator | Self::BackendFile | Self::BackendFileTwin | Self::BackendFilebis | Self::Api => None,
         }
     }
 }
@@ -122,12 +137,9 @@ fn bridge(service: Service, world: &World, options: &Options) -> Settings {
         ("database.connect_timeout", "2s"),
         ("outbox.relay_interval", "200ms"),
         ("outbox.resend_after", "2s"),
+        ("durability.required", "false"),
         ("telemetry.log_filter", options.log_filter),
     ]);
-    // The mapper decides nothing that a later commit does not prove again.
-    if service != Service::Mapper {
-        bridge.extend(settings([("durability.required", "false")]));
-    }
     if service != Service::Api {
         bridge.extend(settings([("admin.bind", &world.address(service))]));
     }

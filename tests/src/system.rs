@@ -36,6 +36,8 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 pub struct Options {
     /// Deploys the second file backend, `filebis`, as well.
     pub second_backend: bool,
+    /// Starts a second replica of the file backend.
+    pub second_replica: bool,
     /// The backend that every address is routed to.
     pub route_to: &'static str,
     /// Where traces go.
@@ -50,10 +52,21 @@ pub struct Options {
     pub settings: Vec<(Service, String, String)>,
 }
 
+impl Options {
+    fn deploys(&self, service: Service) -> bool {
+        match service {
+            Service::BackendFilebis => self.second_backend,
+            Service::BackendFileTwin => self.second_replica,
+            Service::Simulator | Service::Status | Service::Mapper | Service::BackendFile | Service::Api => true,
+        }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             second_backend: false,
+            second_replica: false,
             route_to: "file",
             otlp_endpoint: None,
             api_brokers: None,
@@ -88,7 +101,9 @@ impl World<'_> {
     }
 
     pub(crate) fn group(&self, service: Service) -> String {
-        format!("{}-{}", service.name(), self.run)
+        // Replicas share the group of the first.
+        let first = if service == Service::BackendFileTwin { Service::BackendFile } else { service };
+        format!("{}-{}", first.name(), self.run)
     }
 
     pub(crate) fn folder(&self, name: &str) -> String {
@@ -145,9 +160,7 @@ impl System {
 
     /// Starts what is not running, all at once, and waits until it is ready.
     pub fn start_all(&mut self) {
-        let wanted = Service::ALL
-            .into_iter()
-            .filter(|service| *service != Service::BackendFilebis || self.options.second_backend);
+        let wanted = Service::ALL.into_iter().filter(|service| self.options.deploys(*service));
         let missing: Vec<Service> = wanted.filter(|service| !self.processes.contains_key(service)).collect();
         for service in &missing {
             self.launch(*service);

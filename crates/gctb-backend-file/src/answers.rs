@@ -1,10 +1,10 @@
 //! The worker that reads the bank's response files.
 //!
-//! A file is read when two listings show it unchanged, registered by the hash of its content, and recorded stretch by
+//! A file is read when listings show it unchanged for long enough, registered by the hash of its content, and recorded stretch by
 //! stretch; where a process dies in the middle the next one goes on with the line after the last commit.
 
-use std::collections::HashSet;
-use std::time::Duration;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use gctb_db::{Db, DbError, IncomingFile, IncomingState, OutboxRow, Registration, SettleOutcome};
 use gctb_domain::BackendName;
@@ -30,8 +30,8 @@ pub struct Answers<P> {
     store: Store,
     words: Words,
     settings: StoreSettings,
-    /// What the last listing showed: a file is read when the next one shows the same.
-    seen: HashSet<Listed>,
+    /// What the last listing showed, and since when: a file is read once it has been the same for long enough.
+    seen: HashMap<Listed, Instant>,
     folder: Component,
     heartbeat: Heartbeat,
     lines: Counter<u64>,
@@ -69,7 +69,7 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
             store,
             words,
             settings,
-            seen: HashSet::new(),
+            seen: HashMap::new(),
             folder: health.component("incoming folder"),
             heartbeat: health.heartbeat("answers", SILENCE_MAX),
             lines: meter
@@ -102,8 +102,20 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
     /// # Errors
     /// Of the last file that could not be recorded; the others are.
     pub fn round(&mut self, shutdown: &Shutdown) -> Result<(), AnswerError> {
-        let listed: HashSet<Listed> = self.store.list_incoming()?.into_iter().collect();
-        let mut stable: Vec<&Listed> = listed.intersection(&self.seen).collect();
+        let now = Instant::now();
+        let listed: HashMap<Listed, Instant> = self
+            .store
+            .list_incoming()?
+            .into_iter()
+            .map(|file| {
+                let since = self.seen.get(&file).copied().unwrap_or(now);
+                (file, since)
+            })
+            .collect();
+        let settled =
+            |file: &Listed, since: Instant| self.seen.contains_key(file) && now - since >= self.settings.settle;
+        let mut stable: Vec<&Listed> =
+            listed.iter().filter(|(file, since)| settled(file, **since)).map(|(file, _)| file).collect();
         stable.sort_by(|a, b| a.name.cmp(&b.name));
         let mut result = Ok(());
         for file in stable {
@@ -171,7 +183,10 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
             (self.publish)(outcome.outbox);
             done = after;
         }
-        self.db.finish_incoming(file.incoming_id, total)?;
+        if !self.db.finish_incoming(file.incoming_id, total)? {
+            // Another replica is at it; the next listing shows what became of the file.
+            return Ok(());
+        }
         self.count_file("processed");
         tracing::info!(file = %name, lines = total, "response file recorded");
         Ok(self.store.file_away(name)?)

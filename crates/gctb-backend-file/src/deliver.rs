@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use gctb_db::{Db, DbError, FileState, OutgoingFile, PutOutcome};
+use gctb_db::{Beginning, Db, DbError, FileState, OutgoingFile, PutNumber, PutOutcome};
 use gctb_domain::BackendName;
 use gctb_runtime::{Component, Health, Heartbeat, Shutdown, chain};
 use opentelemetry::KeyValue;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::layout::{LAYOUT_VERSION, Layout, Rendered};
 use crate::settings::FilesSettings;
-use crate::store::{Store, Trace};
+use crate::store::{PutError, Store, Trace};
 
 /// How often broken deliveries are looked for and files are counted.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -93,7 +93,10 @@ impl Deliveries {
     /// Where Postgres refuses; a folder that cannot be written is no error, the files wait.
     pub fn round(&mut self, shutdown: &Shutdown) -> Result<(), DbError> {
         for file_id in self.db.files_due_to_close(&self.backend)? {
-            self.db.close_file(file_id)?;
+            // A frozen claimer keeps its own file open; the others go on.
+            if let Err(error) = self.db.close_file(file_id) {
+                tracing::warn!(file.id = file_id, error = %chain(&error), "a payment file could not be closed yet");
+            }
         }
         for file in self.db.files_to_deliver(&self.backend)? {
             if shutdown.is_requested() {
@@ -110,19 +113,23 @@ impl Deliveries {
         let rendered = match self.layout.render(file, &lines) {
             Ok(rendered) => rendered,
             Err(error) => {
-                // Stays CLOSED and unsent: money that cannot be accounted for does not leave.
-                if self.bank.failing(format!("the payment file {} cannot be rendered: {error}", file.name)) {
-                    tracing::error!(file = %file.name, error = %chain(&error), "a payment file cannot be rendered; it is not sent");
-                }
+                // Money that cannot be accounted for does not leave: an operator looks at the file.
+                tracing::error!(file = %file.name, error = %chain(&error), "a payment file cannot be rendered and is not sent: gctb files overdue");
+                return self.db.leave_file_to_operator(file.file_id);
+            }
+        };
+        let number = match self.db.begin_delivery(file.file_id, self.owner, &rendered.sha256, LAYOUT_VERSION)? {
+            Beginning::Begun(number) => number,
+            Beginning::NotOurs => return Ok(()),
+            Beginning::OtherBytes => {
+                tracing::error!(file = %file.name, "a payment file has other bytes than when it was put before and is not sent: gctb files overdue");
                 return Ok(());
             }
         };
-        if !self.db.begin_delivery(file.file_id, self.owner, &rendered.sha256, LAYOUT_VERSION)? {
-            return Ok(());
-        }
         let retry_after_ms = self.backoff_ms();
-        let outcome =
-            self.db.deliver(file.file_id, self.owner, |file| put(&self.store, file, &rendered, retry_after_ms))?;
+        let outcome = self
+            .db
+            .deliver(file.file_id, self.owner, |file| put(&self.store, file, number, &rendered, retry_after_ms))?;
         self.tell(file, outcome, lines.len());
         Ok(())
     }
@@ -156,7 +163,8 @@ impl Deliveries {
     /// # Errors
     /// Where Postgres refuses.
     pub fn look(&self) -> Result<(), DbError> {
-        let recovered = self.db.recover_deliveries(&self.backend, |file| found(&self.store, file))?;
+        let recovered =
+            self.db.recover_deliveries(&self.backend, self.recover_after_seconds(), |file| found(&self.store, file))?;
         for (name, outcome) in recovered {
             match outcome {
                 PutOutcome::Delivered => {
@@ -179,6 +187,10 @@ impl Deliveries {
         Ok(())
     }
 
+    fn recover_after_seconds(&self) -> i64 {
+        i64::try_from(self.settings.recover_after.as_secs()).unwrap_or(i64::MAX)
+    }
+
     fn backoff_ms(&self) -> i64 {
         let wait = self.settings.retry_min.saturating_mul(1 << self.failures.min(16)).min(self.settings.retry_max);
         i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
@@ -186,14 +198,15 @@ impl Deliveries {
 }
 
 /// Puts a file; where that fails, looks whether something can be seen of it.
-fn put(store: &Store, file: &OutgoingFile, rendered: &Rendered, retry_after_ms: i64) -> PutOutcome {
-    let Err(error) = store.put_new(&file.name, rendered.bytes.clone()) else { return PutOutcome::Delivered };
+fn put(store: &Store, file: &OutgoingFile, number: PutNumber, rendered: &Rendered, retry_after_ms: i64) -> PutOutcome {
+    let Err(error) = store.put_new(&file.name, number, rendered.bytes.clone()) else { return PutOutcome::Delivered };
     tracing::warn!(file = %file.name, error = %chain(&error), "a put failed; looking whether the bank has the file");
-    match store.look(&file.name, &rendered.sha256) {
-        Ok(Trace::Same) => PutOutcome::Delivered,
-        // The store makes a file visible by a rename at the end: what failed before left nothing.
-        Ok(Trace::Nothing) if !error.is_taken() => PutOutcome::NothingSeen { retry_after_ms },
-        Ok(Trace::Nothing | Trace::Different) | Err(_) => PutOutcome::Unclear,
+    match (store.look(&file.name, &rendered.sha256), error) {
+        (Ok(Trace::Same), _) => PutOutcome::Delivered,
+        (Ok(Trace::Nothing), PutError::NothingSeen(_)) => PutOutcome::NothingSeen { retry_after_ms },
+        // "Nothing" after an answer that left it open proves nothing: the bank may have moved the file (invariant I3).
+        (Ok(Trace::Nothing), PutError::EarlierPut | PutError::Unclear(_)) => PutOutcome::Unclear,
+        (Ok(Trace::Different) | Err(_), _) => PutOutcome::Unclear,
     }
 }
 

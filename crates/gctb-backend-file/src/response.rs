@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use gctb_db::{FileLine, LineException};
 use gctb_domain::{Currency, Money, News, RailKey};
 
+use crate::layout::decimal;
 use crate::reasons::{Verdict, verdict};
 use crate::settings::WordSettings;
 
@@ -21,6 +22,18 @@ const REFERENCE_CHARS_MAX: usize = 64;
 pub struct Response {
     /// What each line says; some lines say nothing that can be recorded and only have an exception.
     pub lines: Vec<(i32, Option<FileLine>, Option<LineException>)>,
+}
+
+impl Response {
+    /// The sum of the lines' amounts as the trailer writes it; None where they are not all readable and of one currency.
+    fn sum(&self) -> Option<String> {
+        let amounts: Vec<Money> =
+            self.lines.iter().map(|(_, line, _)| line.as_ref().map(|line| line.amount)).collect::<Option<_>>()?;
+        let currency = amounts.first()?.currency();
+        let alike = amounts.iter().all(|amount| amount.currency() == currency);
+        let sum = amounts.iter().map(|amount| i128::from(amount.minor())).sum();
+        alike.then(|| decimal(sum, currency.exponent()))
+    }
 }
 
 /// Why a file is set aside whole, with the line.
@@ -84,9 +97,12 @@ pub fn parse(bytes: &[u8], backend: &str, words: &Words) -> Result<Response, Wro
         match fields.as_slice() {
             fields if number == 1 && *fields == HEADER => {}
             _ if number == 1 => return Err(wrong("the header is not the one that was agreed")),
-            ["#TRAILER", count, _sum] => {
+            ["#TRAILER", count, sum] => {
                 if count.parse::<usize>() != Ok(response.lines.len()) {
                     return Err(wrong("the trailer counts another number of lines than there are"));
+                }
+                if response.sum().is_some_and(|expected| expected != *sum) {
+                    return Err(wrong("the trailer has another sum than the lines"));
                 }
                 trailer = Some(number);
             }
@@ -235,6 +251,11 @@ mod tests {
             ("a,b,c\n".to_owned(), 1, "the header is not the one that was agreed"),
             (format!("{HEAD}{k},ACSC\n"), 2, "the line does not have eight columns"),
             (format!("{HEAD}{k},ACSC,,,,,1.00,KES\n"), 3, "the trailer is missing"),
+            (
+                format!("{HEAD}{k},ACSC,,,,,1.00,KES\n#TRAILER,1,2.00\n"),
+                3,
+                "the trailer has another sum than the lines",
+            ),
             (format!("{HEAD}#TRAILER,1,0\n"), 2, "the trailer counts another number of lines than there are"),
             (format!("{HEAD}#TRAILER,0,0\n{k},ACSC,,,,,1.00,KES\n"), 3, "a line follows the trailer"),
         ];

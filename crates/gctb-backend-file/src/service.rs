@@ -77,16 +77,8 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
     let words = Words::new(&settings.words);
     let answered = outbox.clone();
     let publish = move |rows| answered.publish(rows);
-    let mut answers = Answers::new(
-        backend.clone(),
-        db.clone(),
-        publish,
-        store,
-        words,
-        settings.store.clone(),
-        &health,
-        &meter,
-    );
+    let mut answers =
+        Answers::new(backend.clone(), db.clone(), publish, store, words, settings.store.clone(), &health, &meter);
     let stop = shutdown.clone();
     workers.spawn("answers", move || {
         answers.run(&stop);

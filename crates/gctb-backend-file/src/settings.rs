@@ -63,6 +63,9 @@ pub struct FilesSettings {
     pub tick: Duration,
     /// After how many hours a file that is not wholly answered is overdue.
     pub overdue_after_hours: i64,
+    /// How long a put may have been silent before another process looks for its file.
+    #[serde(with = "duration")]
+    pub recover_after: Duration,
     /// The first waiting time before a put is tried again.
     #[serde(with = "duration")]
     pub retry_min: Duration,
@@ -86,6 +89,9 @@ pub struct StoreSettings {
     /// How often incoming is listed.
     #[serde(with = "duration")]
     pub poll: Duration,
+    /// How long a response file must have been unchanged before it is read.
+    #[serde(with = "duration")]
+    pub settle: Duration,
     /// Bytes of a response file at most.
     pub response_bytes_max: u64,
 }

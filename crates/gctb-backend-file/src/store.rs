@@ -1,7 +1,18 @@
 //! Where files lie that are shared with the bank. Behind opendal: a local folder now.
 //!
-//! A put is create-only and becomes visible whole: the bytes are written and synced under a hidden name and then renamed.
+//! A put is create-only and becomes visible whole: the bytes are written and synced under a hidden name, and a hard link
+//! gives them their own. opendal's local service looks whether the name is free and then renames over whatever is there, so
+//! the link is made here.
+//!
+//! A writer that freezes in a put and wakes up after another process has put the file would put it a second time: the bank
+//! has taken the first one away, and the name is free again. So every put has a number and a gate, a file that only one
+//! process can create. A put opens its own gate directly before the link, and it first opens those of all earlier puts: who
+//! froze before his gate finds it open and stops; who had gone through it leaves the file to an operator.
 
+use std::io;
+use std::path::PathBuf;
+
+use gctb_db::PutNumber;
 use opendal::blocking::Operator;
 use opendal::services::Fs;
 use opendal::{EntryMode, ErrorKind};
@@ -9,13 +20,14 @@ use sha2::{Digest, Sha256};
 
 use crate::settings::StoreSettings;
 
-/// Hidden below the root, so that the bank never sees a file that is being written.
+/// Below outgoing and on the same file system; hidden, so that the bank never sees a file that is being written.
 const WRITING: &str = ".writing";
 
 /// The shared folder.
 #[derive(Clone)]
 pub struct Store {
     operator: Operator,
+    root: PathBuf,
     outgoing: String,
     incoming: String,
     traces: Vec<String>,
@@ -57,11 +69,20 @@ impl StoreError {
     fn new(doing: &'static str) -> impl FnOnce(opendal::Error) -> Self {
         move |source| Self { doing, kind: source.kind(), source }
     }
+}
 
-    /// Whether a create-only put found the name taken.
-    pub fn is_taken(&self) -> bool {
-        self.kind == ErrorKind::ConditionNotMatch
-    }
+/// Why a file was not put.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// It failed before the file could be seen, or in a way that shows that it is not.
+    #[error("nothing of the file can be seen")]
+    NothingSeen(#[source] StoreError),
+    /// Another put of the file has gone, or goes, through.
+    #[error("an earlier put of the file may have gone through")]
+    EarlierPut,
+    /// The name is taken, or the answer leaves open whether the file can be seen.
+    #[error("the file may be there")]
+    Unclear(#[source] std::io::Error),
 }
 
 impl Store {
@@ -72,38 +93,109 @@ impl Store {
     pub fn open(settings: &StoreSettings, runtime: &tokio::runtime::Runtime) -> Result<Self, StoreError> {
         let doing = "open the root";
         let root = settings.root.trim_end_matches('/');
-        let service = Fs::default().root(root).atomic_write_dir(&format!("{root}/{WRITING}"));
+        let service = Fs::default().root(root);
         let operator = opendal::Operator::new(service).map_err(StoreError::new(doing))?;
         let _entered = runtime.enter();
         let operator = Operator::new(operator).map_err(StoreError::new(doing))?;
         let place = |name: &str| format!("{}/", name.trim_matches('/'));
         let store = Self {
             operator,
+            root: PathBuf::from(root),
             outgoing: place(&settings.outgoing),
             incoming: place(&settings.incoming),
             traces: settings.traces.iter().map(|trace| place(trace)).collect(),
         };
-        for place in [store.outgoing.clone(), store.incoming.clone(), store.processed(), store.set_aside()] {
+        for place in
+            [store.outgoing.clone(), store.writing(), store.incoming.clone(), store.processed(), store.set_aside()]
+        {
             store.operator.create_dir(&place).map_err(StoreError::new("make the places"))?;
         }
         Ok(store)
     }
 
-    /// Puts a payment file, whole, if nothing has its name.
+    /// Puts a payment file, whole, if nothing has its name and no earlier put of it can still go through.
     ///
     /// # Errors
-    /// Where it could not; [`Store::look`] tells whether something can be seen.
-    pub fn put_new(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
+    /// [`PutError`], which says what is known of the file then.
+    pub fn put_new(&self, name: &str, number: PutNumber, bytes: Vec<u8>) -> Result<(), PutError> {
+        let unfinished = format!("{}{name}.{}", self.writing(), number.this);
         self.operator
-            .writer_options(
-                &format!("{}{name}", self.outgoing),
-                opendal::options::WriteOptions { if_not_exists: true, ..Default::default() },
-            )
-            .and_then(|mut writer| {
-                writer.write(bytes)?;
-                writer.close().map(|_| ())
-            })
-            .map_err(StoreError::new("put a payment file"))
+            .write(&unfinished, bytes)
+            .map_err(|error| PutError::NothingSeen(StoreError::new("write a payment file")(error)))?;
+        for earlier in 1..number.this {
+            if !self.open_gate(name, earlier)? && earlier > number.vouched {
+                return Err(PutError::EarlierPut);
+            }
+        }
+        if !self.open_gate(name, number.this)? {
+            return Err(PutError::EarlierPut);
+        }
+        let linked = self.link(&unfinished, name);
+        if matches!(linked, Err(PutError::NothingSeen(_))) {
+            // This put is over and did nothing; the next one need not fear it.
+            self.close_gate(name, number.this);
+        }
+        self.forget(&unfinished);
+        linked
+    }
+
+    /// Gives written bytes their own name, if it is free.
+    fn link(&self, unfinished: &str, name: &str) -> Result<(), PutError> {
+        let target = self.root.join(&self.outgoing).join(name);
+        std::fs::hard_link(self.root.join(unfinished), &target).map_err(|error| match error.kind() {
+            // What a local file system answers when it did nothing. Anything else may come from a network that lost the
+            // answer to what it did.
+            io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::CrossesDevices => {
+                let error = opendal::Error::new(ErrorKind::Unexpected, "the file could not be given its name")
+                    .set_source(error);
+                PutError::NothingSeen(StoreError::new("put a payment file")(error))
+            }
+            _ => PutError::Unclear(error),
+        })?;
+        // The name must outlast a power cut as the bytes do. It can be seen by now, whatever this says.
+        let folder = std::fs::File::open(self.root.join(&self.outgoing)).and_then(|folder| folder.sync_all());
+        if let Err(error) = folder {
+            tracing::warn!(file = %name, error = %error, "the folder of a payment file could not be synced");
+        }
+        Ok(())
+    }
+
+    /// Creates the gate of a put; false where somebody has.
+    fn open_gate(&self, name: &str, put: i32) -> Result<bool, PutError> {
+        match std::fs::OpenOptions::new().write(true).create_new(true).open(self.gate(name, put)) {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+            Err(error) => {
+                let error =
+                    opendal::Error::new(ErrorKind::Unexpected, "the gate of a put could not be made").set_source(error);
+                Err(PutError::NothingSeen(StoreError::new("put a payment file")(error)))
+            }
+        }
+    }
+
+    fn close_gate(&self, name: &str, put: i32) {
+        if let Err(error) = std::fs::remove_file(self.gate(name, put)) {
+            tracing::warn!(file = %name, error = %error, "the gate of a put that did nothing stays; the next put asks an operator");
+        }
+    }
+
+    fn gate(&self, name: &str, put: i32) -> PathBuf {
+        self.root.join(self.writing()).join(format!("{name}.{put}.gate"))
+    }
+
+    fn forget(&self, unfinished: &str) {
+        if let Err(error) = self.operator.delete(unfinished) {
+            tracing::warn!(error = %error, "an unfinished file could not be removed; it is hidden and does no harm");
+        }
+    }
+
+    fn writing(&self) -> String {
+        format!("{}{WRITING}/", self.outgoing)
     }
 
     /// Looks for a payment file where it was put and where the bank moves what it took.
@@ -220,9 +312,34 @@ mod tests {
             incoming: "incoming".to_owned(),
             traces: vec!["outgoing/archive".to_owned()],
             poll: Duration::from_millis(1),
+            settle: Duration::ZERO,
             response_bytes_max: 1 << 20,
         };
         (Store::open(&settings, &runtime).expect("opens"), runtime)
+    }
+
+    const FIRST: PutNumber = PutNumber { this: 1, vouched: 0 };
+
+    #[test]
+    fn i2_a_writer_that_froze_before_its_link_finds_its_gate_open_when_it_wakes_up() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (store, _runtime) = store(root.path());
+        let second = PutNumber { this: 2, vouched: 1 };
+        store.put_new("a.csv", second, b"one".to_vec()).expect("puts");
+        std::fs::rename(root.path().join("outgoing/a.csv"), root.path().join("taken")).expect("the bank takes it");
+        assert!(matches!(store.put_new("a.csv", FIRST, b"one".to_vec()), Err(PutError::EarlierPut)));
+        assert!(!root.path().join("outgoing/a.csv").exists());
+    }
+
+    #[test]
+    fn i2_a_put_behind_one_that_went_through_its_gate_needs_an_operators_word() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (store, _runtime) = store(root.path());
+        store.put_new("a.csv", FIRST, b"one".to_vec()).expect("puts");
+        std::fs::rename(root.path().join("outgoing/a.csv"), root.path().join("taken")).expect("the bank takes it");
+        let unvouched = PutNumber { this: 2, vouched: 0 };
+        assert!(matches!(store.put_new("a.csv", unvouched, b"one".to_vec()), Err(PutError::EarlierPut)));
+        store.put_new("a.csv", PutNumber { this: 3, vouched: 2 }, b"one".to_vec()).expect("an operator vouches");
     }
 
     #[test]
@@ -231,8 +348,9 @@ mod tests {
         let (store, _runtime) = store(root.path());
         let sha = |bytes: &[u8]| Sha256::digest(bytes).to_vec();
         assert_eq!(store.look("a.csv", &sha(b"one")).expect("looks"), Trace::Nothing);
-        store.put_new("a.csv", b"one".to_vec()).expect("puts");
-        assert!(store.put_new("a.csv", b"two".to_vec()).expect_err("create-only").is_taken());
+        store.put_new("a.csv", FIRST, b"one".to_vec()).expect("puts");
+        let other = PutNumber { this: 2, vouched: 1 };
+        assert!(matches!(store.put_new("a.csv", other, b"two".to_vec()), Err(PutError::Unclear(_))), "create-only");
         assert_eq!(std::fs::read(root.path().join("outgoing/a.csv")).expect("is there"), b"one");
         std::fs::create_dir_all(root.path().join("outgoing/archive")).expect("makes");
         std::fs::rename(root.path().join("outgoing/a.csv"), root.path().join("outgoing/archive/a.csv")).expect("moves");

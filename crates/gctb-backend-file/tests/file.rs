@@ -116,7 +116,9 @@ impl Bench {
             .iter()
             .map(|(key, status, code, amount)| format!("{key},{status},{code},,BR-{key},,{amount},KES\n"))
             .collect();
-        let body = format!("{head}{rows}#TRAILER,{},0\n", lines.len());
+        let sum: i64 =
+            lines.iter().map(|(_, _, _, amount)| amount.replace('.', "").parse::<i64>().expect("an amount")).sum();
+        let body = format!("{head}{rows}#TRAILER,{},{}.{:02}\n", lines.len(), sum / 100, sum % 100);
         std::fs::write(self.root.path().join("incoming").join(name), body).expect("written");
     }
 
@@ -133,6 +135,7 @@ fn names(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok().filter(|e| e.path().is_file()).and_then(|e| e.file_name().into_string().ok()))
+        .filter(|name| !name.starts_with('.'))
         .collect();
     names.sort();
     names
@@ -173,6 +176,7 @@ fn files_settings() -> FilesSettings {
         close_after: Duration::from_secs(3600),
         tick: Duration::from_millis(10),
         overdue_after_hours: 48,
+        recover_after: Duration::ZERO,
         retry_min: Duration::ZERO,
         retry_max: Duration::ZERO,
     }
@@ -185,6 +189,7 @@ fn store_settings(root: &Path) -> StoreSettings {
         incoming: "incoming".to_owned(),
         traces: vec!["outgoing/archive".to_owned()],
         poll: Duration::from_millis(10),
+        settle: Duration::ZERO,
         response_bytes_max: 1 << 20,
     }
 }
@@ -329,7 +334,7 @@ fn i8_a_folder_that_cannot_be_written_keeps_the_file_closed_and_goes_on_when_it_
     let chunk = bench.batch(2);
     bench.claim(&chunk);
     // A file where the folder for unfinished writes should be: root writes through mode bits, but not through this.
-    let writing = bench.root.path().join(".writing");
+    let writing = bench.root.path().join("outgoing/.writing");
     std::fs::remove_dir_all(&writing).expect("removed");
     std::fs::write(&writing, "in the way").expect("written");
     let mut deliveries = bench.deliveries();

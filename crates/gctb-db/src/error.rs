@@ -101,11 +101,14 @@ impl Redacted {
 }
 
 /// Beginnings of Postgres' messages about content that it will never take.
-const REFUSED_CONTENT: [&str; 5] = [
+const REFUSED_CONTENT: [&str; 8] = [
     "invalid byte sequence",
+    "character with byte sequence",
     "value too long",
     "integer out of range",
     "smallint out of range",
+    "bigint out of range",
+    "timestamp out of range",
     "numeric field overflow",
 ];
 

@@ -108,20 +108,20 @@ impl Db {
         Ok(())
     }
 
-    /// Records that every line of a response file is recorded.
+    /// Records that every line of a response file is recorded. False where that is not so: another replica is at it.
     ///
     /// # Errors
     /// Where Postgres refuses.
-    pub fn finish_incoming(&self, incoming_id: i64, line_count: i32) -> Result<(), DbError> {
-        self.with("finish a response file", |connection| {
+    pub fn finish_incoming(&self, incoming_id: i64, line_count: i32) -> Result<bool, DbError> {
+        let finished = self.with("finish a response file", |connection| {
             diesel::sql_query(
-                "UPDATE incoming_files SET state = 2, line_count = $2, processed_at = now()
-                 WHERE incoming_id = $1 AND state = 1 AND lines_done = $2",
+                "UPDATE incoming_files SET state = 2, line_count = $2, processed_at = coalesce(processed_at, now())
+                 WHERE incoming_id = $1 AND state IN (1, 2) AND lines_done = $2",
             )
             .bind::<BigInt, _>(incoming_id)
             .bind::<Integer, _>(line_count)
             .execute(connection)
         })?;
-        Ok(())
+        Ok(finished == 1)
     }
 }

@@ -63,11 +63,13 @@ impl Db {
             #[diesel(sql_type = Integer)]
             made: i32,
         }
-        self.with("make the monthly partitions", |connection| {
-            diesel::sql_query("SELECT gctb_make_partitions(now(), $1) AS made")
+        self.transaction("make the monthly partitions", |connection| {
+            // The parents' lock queues in front of every claim: give up soon, and try again later.
+            connection.batch_execute("SET LOCAL lock_timeout = '5s'")?;
+            Ok(diesel::sql_query("SELECT gctb_make_partitions(now(), $1) AS made")
                 .bind::<Integer, _>(months)
-                .get_result::<Made>(connection)
-                .map(|row| row.made)
+                .get_result::<Made>(connection)?
+                .made)
         })
     }
 

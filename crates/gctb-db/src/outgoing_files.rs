@@ -1,18 +1,14 @@
-//! Payment files: opened by a claim, closed with count and sums, put once, answered line by line.
-//!
-//! Who holds a file's row lock acts for it. A put happens only from CLOSED through DELIVERING, which is committed before;
-//! a file found in DELIVERING is looked for at the bank and never put by itself again.
+//! Payment files: opened by a claim, closed with count and sum, and the lists of those that somebody must look at.
+//! How a closed file gets to the bank stands in `file_delivery.rs`.
 
 use std::collections::HashMap;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use diesel::RunQueryDsl;
+use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{
-    Array, BigInt, Binary, Bool, Date, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid,
-};
+use diesel::sql_types::{Array, BigInt, Binary, Date, Integer, Nullable, SmallInt, Text, Timestamptz};
 use gctb_domain::{BackendName, BatchNo, Currency, Money, RailKey, Seq};
-use uuid::Uuid;
 
 use crate::claim::FileGroup;
 use crate::error::DbError;
@@ -102,31 +98,8 @@ pub struct PaymentLine {
     pub narrative: String,
 }
 
-/// What came of trying to put a file, or of looking for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PutOutcome {
-    /// The file is at the bank.
-    Delivered,
-    /// The put failed before anything could be seen: it may be tried again after this many milliseconds.
-    NothingSeen {
-        /// The back-off.
-        retry_after_ms: i64,
-    },
-    /// Nobody knows whether the bank has it: an operator must say.
-    Unclear,
-}
-
-/// What an operator found out about a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Resolution {
-    /// The bank has it.
-    Delivered,
-    /// The bank never had it: it is put again, under the same name, byte for byte.
-    Absent,
-}
-
 #[derive(diesel::QueryableByName)]
-struct Row {
+pub(crate) struct Row {
     #[diesel(sql_type = BigInt)]
     file_id: i64,
     #[diesel(sql_type = Text)]
@@ -155,11 +128,11 @@ struct Row {
     needs_operator_since: Option<DateTime<Utc>>,
 }
 
-const COLUMNS: &str = "file_id, name, payer_fa, currency, state, execution_date, coalesce(line_count, 0) AS line_count,
+pub(crate) const COLUMNS: &str = "file_id, name, payer_fa, currency, state, execution_date, coalesce(line_count, 0) AS line_count,
      coalesce(amount_minor, 0)::text AS amount_minor, sha256, answered_count, dispatched_at, delivering_at, needs_operator_since";
 
 impl Row {
-    fn read(self) -> Result<OutgoingFile, Abort> {
+    pub(crate) fn read(self) -> Result<OutgoingFile, Abort> {
         Ok(OutgoingFile {
             file_id: self.file_id,
             name: self.name,
@@ -179,11 +152,11 @@ impl Row {
 }
 
 #[derive(diesel::QueryableByName)]
-struct IdAndName {
+pub(crate) struct IdAndName {
     #[diesel(sql_type = BigInt)]
-    file_id: i64,
+    pub(crate) file_id: i64,
     #[diesel(sql_type = Text)]
-    name: String,
+    pub(crate) name: String,
 }
 
 /// Share-locks those of `ids` that are open, in order; a close waits for the lock, or has happened.
@@ -222,7 +195,7 @@ pub(crate) fn open(
     Ok((row.file_id, row.name))
 }
 
-fn lock(connection: &mut PgConnection, file_id: i64, wait: bool) -> Result<Option<OutgoingFile>, Abort> {
+pub(crate) fn lock(connection: &mut PgConnection, file_id: i64, wait: bool) -> Result<Option<OutgoingFile>, Abort> {
     let how = if wait { "FOR UPDATE" } else { "FOR UPDATE SKIP LOCKED" };
     let rows: Vec<Row> = diesel::sql_query(format!("SELECT {COLUMNS} FROM outgoing_files WHERE file_id = $1 {how}"))
         .bind::<BigInt, _>(file_id)
@@ -252,6 +225,8 @@ impl Db {
     /// Where Postgres refuses.
     pub fn close_file(&self, file_id: i64) -> Result<bool, DbError> {
         self.transaction("close a payment file", |connection| {
+            // A claimer that is frozen in the middle keeps its file open; the others do not wait for it.
+            connection.batch_execute("SET LOCAL lock_timeout = '2s'")?;
             if lock(connection, file_id, true)?.is_none_or(|file| file.state != FileState::Open) {
                 return Ok(false);
             }
@@ -332,98 +307,8 @@ impl Db {
         })
     }
 
-    /// Commits that `owner` is about to put a file: from CLOSED to DELIVERING, with the hash of what it will put.
-    /// False where somebody else acts for the file, or it is not to be put.
-    ///
-    /// # Errors
-    /// Where Postgres refuses.
-    pub fn begin_delivery(
-        &self,
-        file_id: i64,
-        owner: Uuid,
-        sha256: &[u8],
-        layout_version: i16,
-    ) -> Result<bool, DbError> {
-        let begun = self.with("begin the delivery of a payment file", |connection| {
-            diesel::sql_query(
-                "UPDATE outgoing_files SET state = 3, delivering_owner = $2, delivering_at = now(), sha256 = $3, layout_version = $4
-                 WHERE file_id = (SELECT file_id FROM outgoing_files
-                                  WHERE file_id = $1 AND state = 2 AND needs_operator_since IS NULL AND answered_count = 0
-                                  FOR UPDATE SKIP LOCKED)",
-            )
-            .bind::<BigInt, _>(file_id)
-            .bind::<SqlUuid, _>(owner)
-            .bind::<Binary, _>(sha256)
-            .bind::<SmallInt, _>(layout_version)
-            .execute(connection)
-        })?;
-        Ok(begun == 1)
-    }
-
-    /// Holds the lock of a file that `owner` began to deliver while `put` runs, and records what came of it.
-    /// None where `owner` may not act for it any more.
-    ///
-    /// # Errors
-    /// Where Postgres refuses; the file then stays in DELIVERING.
-    pub fn deliver(
-        &self,
-        file_id: i64,
-        owner: Uuid,
-        put: impl FnOnce(&OutgoingFile) -> PutOutcome,
-    ) -> Result<Option<PutOutcome>, DbError> {
-        self.transaction("deliver a payment file", |connection| {
-            let mine: Flag = diesel::sql_query(
-                "SELECT EXISTS (SELECT FROM outgoing_files WHERE file_id = $1 AND state = 3 AND delivering_owner = $2) AS yes",
-            )
-            .bind::<BigInt, _>(file_id)
-            .bind::<SqlUuid, _>(owner)
-            .get_result(connection)?;
-            let file = lock(connection, file_id, false)?.filter(|file| mine.yes && file.state == FileState::Delivering);
-            let Some(file) = file else { return Ok(None) };
-            let outcome = put(&file);
-            record(connection, file_id, outcome)?;
-            Ok(Some(outcome))
-        })
-    }
-
-    /// Looks for the files of a backend that are in DELIVERING and that nobody acts for. What `look` finds is DISPATCHED;
-    /// what it does not find waits for an operator, and is looked for again at the next call.
-    ///
-    /// # Errors
-    /// Where Postgres refuses.
-    pub fn recover_deliveries(
-        &self,
-        backend: &BackendName,
-        mut look: impl FnMut(&OutgoingFile) -> PutOutcome,
-    ) -> Result<Vec<(String, PutOutcome)>, DbError> {
-        let ids: Vec<IdAndName> = self.with("find payment files whose delivery broke off", |connection| {
-            diesel::sql_query(
-                "SELECT file_id, name FROM outgoing_files WHERE backend = $1 AND state = 3 ORDER BY file_id",
-            )
-            .bind::<Text, _>(backend.as_str())
-            .load(connection)
-        })?;
-        let mut outcomes = Vec::new();
-        for IdAndName { file_id, name } in ids {
-            let outcome = self.transaction("recover the delivery of a payment file", |connection| {
-                let Some(file) = lock(connection, file_id, false)?.filter(|file| file.state == FileState::Delivering)
-                else {
-                    return Ok(None);
-                };
-                // Somebody may have looked away between the commit of DELIVERING and the put: never put it from here.
-                let outcome = match look(&file) {
-                    PutOutcome::Delivered => PutOutcome::Delivered,
-                    PutOutcome::NothingSeen { .. } | PutOutcome::Unclear => PutOutcome::Unclear,
-                };
-                record(connection, file_id, outcome)?;
-                Ok(Some(outcome))
-            })?;
-            outcomes.extend(outcome.map(|outcome| (name, outcome)));
-        }
-        Ok(outcomes)
-    }
-
-    /// The files that are at the bank for more than `hours` and not wholly answered, and those that wait for an operator.
+    /// The files that are at the bank for more than `hours` and not wholly answered, those that were opened before that
+    /// and are not at the bank, and those that wait for an operator; of every backend, also of one that runs no more.
     ///
     /// # Errors
     /// Where Postgres refuses.
@@ -431,54 +316,12 @@ impl Db {
         let sql = format!(
             "SELECT {COLUMNS} FROM outgoing_files
              WHERE (state = 4 AND dispatched_at < now() - $1 * interval '1 hour')
+                OR (state IN (1, 2, 3) AND opened_at < now() - $1 * interval '1 hour')
                 OR (state IN (1, 2, 3, 4) AND needs_operator_since IS NOT NULL) ORDER BY file_id"
         );
         self.transaction("list overdue payment files", |connection| {
             let rows: Vec<Row> = diesel::sql_query(sql).bind::<BigInt, _>(hours).load(connection)?;
             rows.into_iter().map(Row::read).collect()
-        })
-    }
-
-    /// Records an operator's word about a file whose delivery is unclear, with the evidence. Nothing happens before
-    /// `quarantine_seconds` have passed since the put began: until then a put may still be under way.
-    /// None where there is no such file; else the file as it stood, and whether its state allowed the word.
-    ///
-    /// # Errors
-    /// Where Postgres refuses.
-    pub fn resolve_file(
-        &self,
-        name: &str,
-        resolution: Resolution,
-        actor: &str,
-        evidence: &str,
-        quarantine_seconds: i64,
-        dry_run: bool,
-    ) -> Result<Option<(OutgoingFile, bool)>, DbError> {
-        self.transaction("record an operator's word about a payment file", |connection| {
-            let rows: Vec<Row> =
-                diesel::sql_query(format!("SELECT {COLUMNS} FROM outgoing_files WHERE name = $1 FOR UPDATE"))
-                    .bind::<Text, _>(name)
-                    .load(connection)?;
-            let Some(file) = rows.into_iter().next().map(Row::read).transpose()? else { return Ok(None) };
-            let quiet: Flag = diesel::sql_query(
-                "SELECT state IN (2, 3) AND needs_operator_since IS NOT NULL
-                        AND coalesce(delivering_at + $2 * interval '1 second' <= now(), true) AS yes
-                 FROM outgoing_files WHERE file_id = $1",
-            )
-            .bind::<BigInt, _>(file.file_id)
-            .bind::<BigInt, _>(quarantine_seconds)
-            .get_result(connection)?;
-            // What was answered was there: nobody may send it again.
-            let allowed = quiet.yes && (resolution == Resolution::Delivered || file.answered_count == 0);
-            if allowed && !dry_run {
-                let (word, outcome) = match resolution {
-                    Resolution::Delivered => ("files resolve --delivered", PutOutcome::Delivered),
-                    Resolution::Absent => ("files resolve --absent", PutOutcome::NothingSeen { retry_after_ms: 0 }),
-                };
-                record(connection, file.file_id, outcome)?;
-                crate::operators::record(connection, actor, word, name, evidence)?;
-            }
-            Ok(Some((file, allowed)))
         })
     }
 
@@ -507,34 +350,4 @@ impl Db {
         let operator = rows.iter().map(|row| row.operator).sum();
         Ok((rows.iter().filter_map(|row| Some((FileState::from_code(row.state)?, row.files))).collect(), operator))
     }
-}
-
-#[derive(diesel::QueryableByName)]
-struct Flag {
-    #[diesel(sql_type = Bool)]
-    yes: bool,
-}
-
-fn record(connection: &mut PgConnection, file_id: i64, outcome: PutOutcome) -> Result<(), Abort> {
-    let (sql, retry_after_ms) = match outcome {
-        PutOutcome::Delivered => (
-            "UPDATE outgoing_files SET state = CASE WHEN answered_count >= line_count THEN 5 ELSE 4 END,
-                    dispatched_at = coalesce(dispatched_at, now()), needs_operator_since = NULL
-             WHERE file_id = $1 AND $2 IS NOT NULL",
-            0,
-        ),
-        PutOutcome::NothingSeen { retry_after_ms } => (
-            "UPDATE outgoing_files SET state = 2, delivering_owner = NULL, needs_operator_since = NULL,
-                    retry_at = now() + $2 * interval '1 millisecond'
-             WHERE file_id = $1",
-            retry_after_ms,
-        ),
-        PutOutcome::Unclear => (
-            "UPDATE outgoing_files SET needs_operator_since = coalesce(needs_operator_since, now())
-             WHERE file_id = $1 AND $2 IS NOT NULL",
-            0,
-        ),
-    };
-    diesel::sql_query(sql).bind::<BigInt, _>(file_id).bind::<BigInt, _>(retry_after_ms).execute(connection)?;
-    Ok(())
 }

@@ -10,6 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::DbError;
 
+/// A database or role may have been tuned to confirm commits that are not on the disk yet: not for us (invariant I1).
+const CONFIRMED_IS_WRITTEN: &str = "SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') IN ('off', 'local')";
+
 /// How to reach Postgres.
 #[derive(Clone, Debug)]
 pub struct DbOptions {
@@ -43,8 +47,11 @@ impl Db {
         let statement_ms = options.statement_timeout.as_millis();
         let name: String =
             options.application_name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-        let session =
-            format!("SET statement_timeout = {statement_ms}; SET application_name = '{name}'; SET timezone = 'UTC'");
+        let session = format!(
+            "SET statement_timeout = {statement_ms}; SET application_name = '{name}'; SET timezone = 'UTC';
+             SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_isolation = 'read committed';
+             {CONFIRMED_IS_WRITTEN}"
+        );
         let pool = Pool::builder()
             .max_size(options.pool_size.max(1))
             .min_idle(Some(0))

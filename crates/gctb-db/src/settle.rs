@@ -1,6 +1,6 @@
 //! What a bank said about payments: judged line by line against the ledger, recorded once, told in the same commit.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
@@ -12,7 +12,6 @@ use crate::conflicts::{self, NewConflict};
 use crate::error::DbError;
 use crate::ledger::{LEDGER_COLUMNS, LedgerRow};
 use crate::outbox::{self, OutboxRow};
-use crate::outgoing_files::FileState;
 use crate::pool::{Abort, Db};
 
 /// A line of a response file that could be read.
@@ -103,10 +102,11 @@ impl Db {
                 }
             }
             let mut outcome = SettleOutcome::default();
+            let mut news = FileNews::default();
             let now = chrono_now(connection)?;
             for (batch, (traceparent, lines)) in by_batch {
                 let mut rows = lock_rows(connection, batch, &lines)?;
-                let files = file_states(connection, &rows)?;
+                let files = sent_files(connection, &rows)?;
                 for line in &lines {
                     judgement.judge(backend, batch, line, rows.get_mut(&line.rail_key.seq().0), &files)?;
                 }
@@ -116,8 +116,9 @@ impl Db {
                 outcome.recorded += changed.len();
                 let entries = changed.iter().map(LedgerRow::entry).collect::<Result<Vec<_>, _>>()?;
                 outcome.outbox.extend(outbox::insert_status(connection, batch, entries, traceparent, now)?);
-                update_files(connection, rows.values())?;
+                news.note(backend, rows.values())?;
             }
+            update_files(connection, &news)?;
             conflicts::insert_conflicts(connection, &judgement.conflicts)?;
             conflicts::insert_exceptions(connection, incoming_id, &judgement.exceptions)?;
             count_exceptions(connection, incoming_id, judgement.exceptions.len())?;
@@ -156,7 +157,7 @@ impl Judgement {
         batch: BatchId,
         line: &FileLine,
         judged: Option<&mut Judged>,
-        files: &HashMap<i64, FileState>,
+        files: &HashSet<i64>,
     ) -> Result<(), Abort> {
         let Some(judged) = judged else {
             self.exceptions.push(exception(
@@ -178,7 +179,10 @@ impl Judgement {
                 judged.row.state = next.code();
                 judged.row.reason_code = line.reason.map(|reason| reason.as_str().to_owned());
                 judged.row.message = Some(line.message.clone());
-                judged.row.rail_reference = line.rail_reference.clone().or_else(|| judged.row.rail_reference.take());
+                // A return keeps the reference of the payment that it takes back.
+                if line.news != News::Returned && line.rail_reference.is_some() {
+                    judged.row.rail_reference.clone_from(&line.rail_reference);
+                }
             }
             Ok(Step::AlreadyKnown) if second_payment(line, state, &judged.row) => {
                 self.conflict(
@@ -234,7 +238,8 @@ impl Judgement {
 fn second_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool {
     let other_reference =
         line.rail_reference.is_some() && row.rail_reference.is_some() && line.rail_reference != row.rail_reference;
-    line.news == News::Paid && state == LedgerState::Paid && other_reference
+    let paid_before = matches!(state, LedgerState::Paid | LedgerState::Returned);
+    line.news == News::Paid && paid_before && other_reference
 }
 
 /// Why a line cannot be believed, if so.
@@ -242,7 +247,7 @@ fn disbelief(
     backend: &BackendName,
     line: &FileLine,
     row: &LedgerRow,
-    files: &HashMap<i64, FileState>,
+    sent_files: &HashSet<i64>,
 ) -> Option<(&'static str, &'static str)> {
     if row.backend.as_deref() != Some(backend.as_str()) {
         return Some(("not_ours", "the instruction was not claimed by this backend"));
@@ -256,11 +261,7 @@ fn disbelief(
     if row.amount != Some(line.amount.minor()) {
         return Some(("amount_differs", "the amount is not the one that was sent"));
     }
-    let file = row.file_id.and_then(|file_id| files.get(&file_id));
-    let sent = match file {
-        Some(FileState::Delivering | FileState::Dispatched | FileState::Answered) => true,
-        Some(FileState::Open | FileState::Closed | FileState::Void) | None => false,
-    };
+    let sent = row.file_id.is_some_and(|file_id| sent_files.contains(&file_id));
     // PAID is believed at once: the money moved. Anything else about a file that was not sent is not an answer to it.
     if !sent && line.news != News::Paid {
         return Some(("file_not_sent", "the file of this instruction was not sent"));
@@ -348,23 +349,22 @@ fn lock_rows(
         .collect()
 }
 
-fn file_states(connection: &mut PgConnection, rows: &BTreeMap<i32, Judged>) -> Result<HashMap<i64, FileState>, Abort> {
+/// Which of the rows' files are at the bank, or may be: an answer to a put that seemed to fail shows that it arrived.
+fn sent_files(connection: &mut PgConnection, rows: &BTreeMap<i32, Judged>) -> Result<HashSet<i64>, Abort> {
     #[derive(diesel::QueryableByName)]
     struct Row {
         #[diesel(sql_type = BigInt)]
         file_id: i64,
-        #[diesel(sql_type = SmallInt)]
-        state: i16,
     }
     let mut ids: Vec<i64> = rows.values().filter_map(|judged| judged.row.file_id).collect();
     ids.sort_unstable();
     ids.dedup();
-    let rows: Vec<Row> = diesel::sql_query("SELECT file_id, state FROM outgoing_files WHERE file_id = ANY($1)")
-        .bind::<Array<BigInt>, _>(ids)
-        .load(connection)?;
-    rows.into_iter()
-        .map(|row| Ok((row.file_id, FileState::from_code(row.state).ok_or(Abort::Unreadable("outgoing_files.state"))?)))
-        .collect()
+    let rows: Vec<Row> = diesel::sql_query(
+        "SELECT file_id FROM outgoing_files WHERE file_id = ANY($1) AND (state IN (3, 4, 5) OR delivering_at IS NOT NULL)",
+    )
+    .bind::<Array<BigInt>, _>(ids)
+    .load(connection)?;
+    Ok(rows.into_iter().map(|row| row.file_id).collect())
 }
 
 fn update_rows(connection: &mut PgConnection, batch: BatchId, rows: &[&LedgerRow]) -> Result<Vec<LedgerRow>, Abort> {
@@ -390,35 +390,47 @@ fn update_rows(connection: &mut PgConnection, batch: BatchId, rows: &[&LedgerRow
         .load(connection)?)
 }
 
-/// Counts what became final in each file. An answer proves that the file is at the bank; one to a file that was not known
-/// to be sent keeps it from ever being put by itself.
-fn update_files<'a>(connection: &mut PgConnection, rows: impl Iterator<Item = &'a Judged>) -> Result<(), Abort> {
-    let mut news: BTreeMap<i64, i32> = BTreeMap::new();
-    for judged in rows.filter(|judged| judged.is_changed()) {
-        let became_final = !judged.before.is_final() && judged.row.state()?.is_final();
-        if let Some(file_id) = judged.row.file_id {
-            *news.entry(file_id).or_default() += i32::from(became_final);
+/// The files that answers are about, and how many of their lines became final. A line that is not believed is an answer
+/// to its file all the same.
+#[derive(Default)]
+struct FileNews(BTreeMap<i64, i32>);
+
+impl FileNews {
+    fn note<'a>(&mut self, backend: &BackendName, rows: impl Iterator<Item = &'a Judged>) -> Result<(), Abort> {
+        for judged in rows.filter(|judged| judged.row.backend.as_deref() == Some(backend.as_str())) {
+            let became_final = !judged.before.is_final() && judged.row.state()?.is_final();
+            if let Some(file_id) = judged.row.file_id {
+                *self.0.entry(file_id).or_default() += i32::from(became_final);
+            }
         }
+        Ok(())
     }
-    if news.is_empty() {
+}
+
+/// An answer proves that a file which somebody tried to put is at the bank. One to a file that nobody tried to put makes it
+/// an operator's: it is never put by itself.
+fn update_files(connection: &mut PgConnection, news: &FileNews) -> Result<(), Abort> {
+    if news.0.is_empty() {
         return Ok(());
     }
     // Locked in the order of their numbers, so that two response files that share files do not deadlock.
-    let ids: Vec<i64> = news.keys().copied().collect();
+    let ids: Vec<i64> = news.0.keys().copied().collect();
     diesel::sql_query("SELECT FROM outgoing_files WHERE file_id = ANY($1) ORDER BY file_id FOR UPDATE")
         .bind::<Array<BigInt>, _>(&ids)
         .execute(connection)?;
     diesel::sql_query(
         "UPDATE outgoing_files f
          SET answered_count = f.answered_count + n.final,
-             state = CASE WHEN f.state IN (3, 4) AND f.answered_count + n.final >= f.line_count THEN 5
-                          WHEN f.state = 3 THEN 4 ELSE f.state END,
-             dispatched_at = CASE WHEN f.state IN (3, 4) THEN coalesce(f.dispatched_at, now()) ELSE f.dispatched_at END,
-             needs_operator_since = CASE WHEN f.state IN (1, 2) THEN coalesce(f.needs_operator_since, now()) END
-         FROM unnest($1, $2) AS n (file_id, final) WHERE f.file_id = n.file_id",
+             state = CASE WHEN f.state = 5 OR NOT tried THEN f.state
+                          WHEN f.answered_count + n.final >= f.line_count THEN 5 ELSE 4 END,
+             dispatched_at = CASE WHEN tried THEN coalesce(f.dispatched_at, now()) ELSE f.dispatched_at END,
+             needs_operator_since = CASE WHEN NOT tried THEN coalesce(f.needs_operator_since, now()) END
+         FROM (SELECT n.file_id, n.final, o.state IN (3, 4, 5) OR (o.state = 2 AND o.delivering_at IS NOT NULL) AS tried
+               FROM unnest($1, $2) AS n (file_id, final) JOIN outgoing_files o USING (file_id)) n
+         WHERE f.file_id = n.file_id",
     )
     .bind::<Array<BigInt>, _>(ids)
-    .bind::<Array<Integer>, _>(news.values().copied().collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(news.0.values().copied().collect::<Vec<_>>())
     .execute(connection)?;
     Ok(())
 }

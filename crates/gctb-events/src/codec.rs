@@ -56,3 +56,10 @@ pub(crate) fn uuid(schema: &'static str, field: &str, bytes: &[u8]) -> Result<uu
 pub(crate) fn not_protobuf(schema: &'static str, error: &prost::DecodeError) -> Undecodable {
     Undecodable { schema, reason: error.to_string() }
 }
+
+/// Reads a time in milliseconds since 1970. None outside the years 1970 to 9999, which is less than Postgres takes.
+pub(crate) fn time(milliseconds: i64) -> Option<chrono::DateTime<chrono::Utc>> {
+    const YEAR_10_000: i64 = 253_402_300_800_000;
+    let in_range = (0..YEAR_10_000).contains(&milliseconds);
+    in_range.then(|| chrono::DateTime::from_timestamp_millis(milliseconds)).flatten()
+}

@@ -5,7 +5,7 @@ use gctb_domain::{BatchId, BatchNo, Currency, FinancialAddress, Money, Seq};
 use prost::Message;
 
 use crate::chunks::split_by_size;
-use crate::codec::{Decoded, Event, RefusedEntry, Undecodable, not_protobuf, uuid};
+use crate::codec::{Decoded, Event, RefusedEntry, Undecodable, not_protobuf, time, uuid};
 use crate::wire;
 
 /// One accepted payment instruction with all that a consumer needs.
@@ -124,7 +124,7 @@ pub(crate) fn from_wire(entry: &wire::Instruction) -> Result<Instruction, String
     let to_fa = FinancialAddress::parse(&entry.to_fa).map_err(|error| field("to_fa", &error))?;
     let scheduled_at = match entry.scheduled_at_ms {
         0 => None,
-        at => Some(DateTime::from_timestamp_millis(at).ok_or_else(|| field("scheduled_at_ms", &"out of range"))?),
+        at => Some(time(at).ok_or_else(|| field("scheduled_at_ms", &"out of range"))?),
     };
     if entry.reference_id.is_empty() {
         return Err(field("reference_id", &"empty"));

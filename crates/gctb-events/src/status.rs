@@ -6,7 +6,7 @@ use prost::Message;
 use uuid::Uuid;
 
 use crate::chunks::split_by_size;
-use crate::codec::{Decoded, Event, RefusedEntry, Undecodable, not_protobuf, uuid};
+use crate::codec::{Decoded, Event, RefusedEntry, Undecodable, not_protobuf, time, uuid};
 use crate::wire;
 
 /// A ledger row in brief and whole: whoever holds the highest version knows all that the others said.
@@ -135,6 +135,6 @@ fn from_wire(entry: &wire::LedgerEntry) -> Result<LedgerEntry, String> {
         rail_reference: filled(&entry.rail_reference),
         reason,
         message: entry.message.clone(),
-        changed_at: DateTime::from_timestamp_millis(entry.changed_at_ms).ok_or_else(|| bad("changed_at_ms"))?,
+        changed_at: time(entry.changed_at_ms).ok_or_else(|| bad("changed_at_ms"))?,
     })
 }

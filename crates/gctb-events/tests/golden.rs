@@ -177,7 +177,8 @@ fn events_with_nothing_but_their_first_fields_are_read_for_ever() {
     check_first("batch_progress", &progress(0));
 }
 
-/// A protobuf key and a varint; enough of the wire format to write what no released code writes.
+// Enough of protobuf's wire format to write what no released code writes.
+
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use gctb_db::{Db, DbError, DueSweep, OutboxRow};
+use gctb_db::{Db, DbError, DueSweep, Fate, OutboxRow};
 use gctb_runtime::{Health, PositionsError, Shutdown, chain};
 use opentelemetry::metrics::{Counter, Meter};
 
@@ -90,7 +90,10 @@ where
             match (self.have_passed)(&sweep, (self.clock)()) {
                 Ok(true) => {
                     self.kafka_answers = true;
-                    self.sweep(&sweep, &mut round)?;
+                    match self.sweep(&sweep, &mut round) {
+                        Err(error) if error.fate() != Fate::Retry => self.skip(&sweep, &error, &mut round)?,
+                        swept => swept?,
+                    }
                 }
                 Ok(false) => {
                     self.kafka_answers = true;
@@ -120,6 +123,12 @@ where
         self.swept.add(outcome.emitted as u64, &[]);
         (self.publish)(outcome.outbox);
         Ok(())
+    }
+
+    /// One batch that Postgres does not let be swept does not stop the others.
+    fn skip(&self, sweep: &DueSweep, error: &DbError, round: &mut Round) -> Result<(), DbError> {
+        tracing::error!(batch = %sweep.batch_id, error = %chain(error), "a batch cannot be swept; it is tried again later");
+        self.postpone(sweep, round)
     }
 
     fn postpone(&self, sweep: &DueSweep, round: &mut Round) -> Result<(), DbError> {

@@ -86,3 +86,19 @@ fn i3_a_bank_that_contradicts_itself_is_believed_where_it_paid_and_the_conflict_
     let listed = system.gctb(&["conflicts", "list"]);
     assert!(listed.contains("FAILED") || listed.contains("PAID"), "{listed}");
 }
+
+#[test]
+fn i4_money_that_the_bank_sends_back_is_returned_and_counted_as_such() {
+    let test = "i4_money_that_the_bank_sends_back_is_returned_and_counted_as_such";
+    let Some(mut system) = System::start(test, Options::default()) else { return };
+    system.bank().respond("return_after_paid");
+    system.submit(Batch::payable(40));
+    // Every tenth line comes back.
+    system.wait_for_ledger("9", 4);
+    system.wait_until_finished();
+    let account = assert_witnesses_agree(&system);
+    assert_eq!((account.paid.count, account.failed.count, account.in_flight.count), (36, 4, 0));
+    let returned = "SELECT instructions::text AS value FROM batch_totals WHERE status = 8";
+    assert_eq!(system.database.value(returned), "4");
+    assert_eq!(system.bank().book().len(), 40, "the bank had paid them");
+}

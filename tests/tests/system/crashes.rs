@@ -10,9 +10,11 @@ use serde_json::json;
 fn i1_an_acknowledged_batch_survives_kill_9_of_the_api_right_after_the_answer() {
     let test = "i1_an_acknowledged_batch_survives_kill_9_of_the_api_right_after_the_answer";
     let Some(mut system) = System::start(test, Options::default()) else { return };
-    for _ in 0..3 {
+    for acknowledged in [1010, 2020, 3030] {
         system.submit(Batch::mixed(1000));
         system.kill_9(Service::Api);
+        let stored = system.database.value("SELECT count(*)::text AS value FROM payment_instructions");
+        assert_eq!(stored, acknowledged.to_string(), "what was acknowledged is stored");
         system.start_service(Service::Api);
     }
     system.wait_until_finished();
@@ -60,7 +62,7 @@ fn i2_i4_kill_9_of_the_file_backend_at_every_step_of_a_file_pays_everybody_once(
     );
     killed_and_started(&mut system);
     system.bank().pause(false);
-    eventually_within(PATIENCE, "the first answer", || (states(&system) >= *"5").then_some(()));
+    eventually_within(PATIENCE, "the first answer", || (states(&system).as_str() >= "5").then_some(()));
     killed_and_started(&mut system);
     system.settle_unclear_files();
     system.wait_until_finished();
@@ -95,6 +97,26 @@ fn i2_i4_kill_9_of_everything_at_once_with_a_batch_in_hand_pays_everybody_once()
         system.kill_9(service);
     }
     system.start_all();
+    system.submit(Batch::mixed(100));
+    system.settle_unclear_files();
+    system.wait_until_finished();
+    assert_all_ended(&system);
+}
+
+#[test]
+fn i2_two_replicas_of_a_backend_one_of_which_freezes_and_wakes_up_pay_everybody_once() {
+    let test = "i2_two_replicas_of_a_backend_one_of_which_freezes_and_wakes_up_pay_everybody_once";
+    let Some(mut system) = System::start(test, Options { second_replica: true, ..Options::default() }) else { return };
+    system.submit(Batch::mixed(1400));
+    system.wait_for_value("claims", "SELECT (count(*) > 0)::text AS value FROM payment_ledger WHERE state = 3", "true");
+    system.pause(Service::BackendFile);
+    // Kafka takes the frozen one for dead and gives its partitions, with what it had in hand, to the other.
+    system.submit(Batch::mixed(1400));
+    let group = system.group(Service::BackendFileTwin);
+    eventually_within(PATIENCE, "the other replica to have read everything", || {
+        system.kafka.has_read_all(&group, Service::BackendFile.topic()).then_some(())
+    });
+    system.resume(Service::BackendFile);
     system.submit(Batch::mixed(100));
     system.settle_unclear_files();
     system.wait_until_finished();

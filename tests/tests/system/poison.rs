@@ -63,7 +63,7 @@ fn good_entries(service: Service, payload: &[u8]) -> usize {
     match service {
         Service::Mapper => InstructionChunk::decode(payload).map_or(0, |decoded| decoded.event.instructions.len()),
         Service::Status => StatusChunk::decode(payload).map_or(0, |decoded| decoded.event.entries.len()),
-        Service::BackendFile | Service::BackendFilebis => {
+        Service::BackendFile | Service::BackendFileTwin | Service::BackendFilebis => {
             PaymentChunk::decode(payload).map_or(0, |decoded| decoded.event.payments.len())
         }
         Service::Simulator | Service::Api => 0,

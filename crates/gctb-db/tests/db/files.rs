@@ -22,8 +22,8 @@ fn i2_a_file_is_put_by_one_owner_and_only_once() {
     let due = db.files_to_deliver(&file_backend()).expect("Postgres is there");
     assert_eq!(due.iter().map(|file| (file.line_count, file.amount_minor)).collect::<Vec<_>>(), [(2, 300)]);
     let (owner, other) = (Uuid::new_v4(), Uuid::new_v4());
-    assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there"));
-    assert!(!db.begin_delivery(file, other, &[1; 32], 1).expect("Postgres is there"), "somebody puts it");
+    assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
+    assert!(!db.begin_delivery(file, other, &[1; 32], 1).expect("Postgres is there").is_begun(), "somebody puts it");
     assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty());
     assert_eq!(db.deliver(file, other, |_| panic!("not its file")).expect("Postgres is there"), None);
     let mut puts = 0;
@@ -46,7 +46,7 @@ fn a_put_that_failed_with_nothing_to_be_seen_is_tried_again_later() {
     let db = database.db();
     let (_, file) = closed_file(db, &[100]);
     let owner = Uuid::new_v4();
-    assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there"));
+    assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
     let outcome = PutOutcome::NothingSeen { retry_after_ms: 3_600_000 };
     assert_eq!(db.deliver(file, owner, |_| outcome).expect("Postgres is there"), Some(outcome));
     assert_eq!(state(&database, file), "2");
@@ -62,16 +62,16 @@ fn i2_a_delivery_that_broke_off_is_looked_for_and_never_put_by_itself_again() {
     let (_, found) = closed_file(db, &[100]);
     let (_, lost) = closed_file(db, &[100]);
     for file in [found, lost] {
-        assert!(db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there"));
+        assert!(db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there").is_begun());
     }
     let look = |file: &gctb_db::OutgoingFile| {
         if file.file_id == found { PutOutcome::Delivered } else { PutOutcome::NothingSeen { retry_after_ms: 0 } }
     };
-    let outcomes = db.recover_deliveries(&file_backend(), look).expect("Postgres is there");
+    let outcomes = db.recover_deliveries(&file_backend(), 0, look).expect("Postgres is there");
     let outcomes: Vec<PutOutcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     assert_eq!(outcomes, [PutOutcome::Delivered, PutOutcome::Unclear]);
     assert_eq!((state(&database, found), state(&database, lost)), ("4".to_owned(), "3".to_owned()));
-    assert!(!db.begin_delivery(lost, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there"));
+    assert!(!db.begin_delivery(lost, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there").is_begun());
     assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty());
     let (_, waiting) = db.file_counts(&file_backend()).expect("Postgres is there");
     assert_eq!(waiting, 1, "it waits for an operator");
@@ -91,9 +91,9 @@ fn i2_an_operators_word_needs_a_quarantine_and_leaves_its_evidence() {
             .map(|(_, allowed)| allowed)
     };
     assert_eq!(resolve(0, false), Some(false), "nobody doubts a file that was not put");
-    assert!(db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there"));
+    assert!(db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there").is_begun());
     assert_eq!(resolve(0, false), Some(false), "nobody has looked for it yet");
-    db.recover_deliveries(&file_backend(), |_| PutOutcome::Unclear).expect("Postgres is there");
+    db.recover_deliveries(&file_backend(), 0, |_| PutOutcome::Unclear).expect("Postgres is there");
     assert_eq!(resolve(3_600, false), Some(false), "a put may still be under way");
     assert_eq!(count(&database, "operator_actions"), "0");
     assert_eq!(resolve(0, true), Some(true), "it would be allowed");
@@ -135,7 +135,7 @@ fn i2_an_answer_to_a_file_that_was_not_sent_keeps_it_from_ever_being_put_by_itse
     assert_eq!((outcome.recorded, outcome.exceptions), (1, 0), "money moved: PAID is believed at once");
     assert_eq!(ledger(&database, &batch), ["0:7:2:file", "1:3:1:file"]);
     assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty());
-    assert!(!db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there"));
+    assert!(!db.begin_delivery(file, Uuid::new_v4(), &[1; 32], 1).expect("Postgres is there").is_begun());
     assert_eq!(db.file_counts(&file_backend()).expect("Postgres is there").1, 1, "an operator must look");
 }
 

@@ -1,6 +1,6 @@
 //! What banks say: judged line by line, recorded once; contradictions and lines that cannot be believed are kept.
 
-use gctb_db::{FileLine, IncomingState, LineException, Registration, SettleOutcome};
+use gctb_db::{FileLine, IncomingState, LineException, PutOutcome, Registration, SettleOutcome};
 use gctb_domain::{Currency, LedgerState, Money, News, RailKey, Seq};
 use gctb_testkit::TestDatabase;
 
@@ -171,11 +171,29 @@ fn i3_a_refusal_of_a_file_that_was_not_sent_is_no_answer_to_it() {
     assert_eq!((outcome.recorded, outcome.exceptions), (0, 1));
     assert_eq!(exceptions(&database), ["2:file_not_sent"]);
     assert_eq!(ledger(&database, &batch), ["0:3:1:file"]);
+    let db = database.db();
+    assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty(), "never put by itself");
     assert_eq!(
-        database.db().files_to_deliver(&file_backend()).expect("Postgres is there").len(),
+        db.overdue_files(48).expect("Postgres is there").len(),
         1,
-        "it is sent as planned"
+        "an operator finds out why the bank knows of it"
     );
+}
+
+#[test]
+fn i2_an_answer_to_a_put_that_seemed_to_fail_shows_that_the_bank_has_the_file() {
+    let Some(database) = gctb_testkit::database("i2_an_answer_to_a_put_that_seemed_to_fail") else { return };
+    let db = database.db();
+    let (batch, file) = closed_file(db, &[100, 200]);
+    let owner = uuid::Uuid::new_v4();
+    assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
+    db.deliver(file, owner, |_| PutOutcome::NothingSeen { retry_after_ms: 0 }).expect("Postgres is there");
+    assert_eq!(db.files_to_deliver(&file_backend()).expect("Postgres is there").len(), 1, "it would be put again");
+    // Not even an answer that can be believed: its amount is wrong. It is an answer to the file all the same.
+    settle(&database, 1, &[line(2, &batch, 0, News::Accepted, 999)]);
+    assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty(), "it is not put again");
+    let outcome = settle(&database, 2, &[line(2, &batch, 0, News::Refused, 100)]);
+    assert_eq!(outcome.recorded, 1, "its answers are believed");
 }
 
 #[test]

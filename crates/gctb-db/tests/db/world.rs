@@ -152,7 +152,7 @@ pub(crate) fn closed_file(db: &Db, amounts: &[i64]) -> (Message, i64) {
 pub(crate) fn sent_file(db: &Db, amounts: &[i64]) -> (Message, i64) {
     let (batch, file) = closed_file(db, amounts);
     let owner = Uuid::new_v4();
-    assert!(db.begin_delivery(file, owner, &[9; 32], 1).expect("Postgres is there"), "begun");
+    assert!(db.begin_delivery(file, owner, &[9; 32], 1).expect("Postgres is there").is_begun(), "begun");
     let put = db.deliver(file, owner, |_| PutOutcome::Delivered).expect("Postgres is there");
     assert_eq!(put, Some(PutOutcome::Delivered));
     (batch, file)
