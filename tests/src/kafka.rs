@@ -83,18 +83,6 @@ impl Kafka {
         ends.values().map(|ends| u64::try_from(ends.high - ends.low).unwrap_or(0)).sum()
     }
 
-    /// Whether a group's position is at the end of a topic.
-    pub fn has_read_all(&self, group: &str, topic: &str) -> bool {
-        let (Ok(ends), Ok(committed)) = (self.positions.watermarks(topic), self.positions.committed(group, topic))
-        else {
-            return false;
-        };
-        ends.iter().all(|(partition, ends)| {
-            let position = committed.get(partition).copied().flatten().unwrap_or(ends.low);
-            position >= ends.high
-        })
-    }
-
     /// Sends messages and waits until Kafka has them.
     ///
     /// # Panics

@@ -142,20 +142,13 @@ impl Store {
     /// Gives written bytes their own name, if it is free.
     fn link(&self, unfinished: &str, name: &str) -> Result<(), PutError> {
         let target = self.root.join(&self.outgoing).join(name);
-        std::fs::hard_link(self.root.join(unfinished), &target).map_err(|error| match error.kind() {
-            // What a local file system answers when it did nothing. Anything else may come from a network that lost the
-            // answer to what it did.
-            io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::PermissionDenied
-            | io::ErrorKind::Unsupported
-            | io::ErrorKind::CrossesDevices => {
-                let error = opendal::Error::new(ErrorKind::Unexpected, "the file could not be given its name")
-                    .set_source(error);
-                PutError::NothingSeen(StoreError::new("put a payment file")(error))
+        std::fs::hard_link(self.root.join(unfinished), &target).map_err(|error| {
+            if !did_nothing(error.kind()) {
+                return PutError::Unclear(error);
             }
-            _ => PutError::Unclear(error),
+            let error =
+                opendal::Error::new(ErrorKind::Unexpected, "the file could not be given its name").set_source(error);
+            PutError::NothingSeen(StoreError::new("put a payment file")(error))
         })?;
         // The name must outlast a power cut as the bytes do. It can be seen by now, whatever this says.
         let folder = std::fs::File::open(self.root.join(&self.outgoing)).and_then(|folder| folder.sync_all());
@@ -296,6 +289,20 @@ impl Store {
     fn set_aside(&self) -> String {
         format!("{}set-aside/", self.incoming)
     }
+}
+
+/// Whether this is what a local file system answers when it did nothing. Anything else may come from a network that lost
+/// the answer to what it did.
+const fn did_nothing(kind: io::ErrorKind) -> bool {
+    matches!(
+        kind,
+        io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::PermissionDenied
+            | io::ErrorKind::Unsupported
+            | io::ErrorKind::CrossesDevices
+    )
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Banks that answer late, wrongly, or twice.
 
+use gctb_system_tests::bank::minor;
 use gctb_system_tests::equation::{assert_all_ended, assert_witnesses_agree};
 use gctb_system_tests::system::PATIENCE;
 use gctb_system_tests::{Batch, Options, System};
@@ -91,14 +92,28 @@ fn i3_a_bank_that_contradicts_itself_is_believed_where_it_paid_and_the_conflict_
 fn i4_money_that_the_bank_sends_back_is_returned_and_counted_as_such() {
     let test = "i4_money_that_the_bank_sends_back_is_returned_and_counted_as_such";
     let Some(mut system) = System::start(test, Options::default()) else { return };
-    system.bank().respond("return_after_paid");
     system.submit(Batch::payable(40));
-    // Every tenth line comes back.
-    system.wait_for_ledger("9", 4);
     system.wait_until_finished();
+    let answered = std::fs::read_dir(system.path("bank/incoming/processed")).expect("a folder").next();
+    let answer = std::fs::read_to_string(answered.expect("an answer").expect("readable").path()).expect("text");
+    std::fs::write(system.path("bank/incoming/returns.csv"), returns(&answer, 4)).expect("the bank can write");
+    system.wait_for_ledger("9", 4);
+    system.wait_for_an_empty_outbox();
     let account = assert_witnesses_agree(&system);
     assert_eq!((account.paid.count, account.failed.count, account.in_flight.count), (36, 4, 0));
     let returned = "SELECT instructions::text AS value FROM batch_totals WHERE status = 8";
     assert_eq!(system.database.value(returned), "4");
     assert_eq!(system.bank().book().len(), 40, "the bank had paid them");
+}
+
+/// A response file that says that the money of the first `count` lines of `answer` came back.
+fn returns(answer: &str, count: usize) -> String {
+    let mut lines = answer.lines();
+    let header = lines.next().expect("a header");
+    let paid: Vec<&str> = lines.take(count).collect();
+    let amount = |line: &&str| line.split(',').nth(6).and_then(minor).expect("an amount");
+    let sum: i128 = paid.iter().map(amount).sum();
+    let returned: String =
+        paid.iter().map(|line| line.replace(",ACSC,,,", ",RTRN,AC04,Account closed,") + "\n").collect();
+    format!("{header}\n{returned}#TRAILER,{count},{}.{:02}\n", sum / 100, sum % 100)
 }
