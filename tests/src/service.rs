@@ -201,6 +201,7 @@ fn file(name: &str, folder: &str, world: &World) -> Settings {
         ("backend.name", name),
         ("files.close_after", "300ms"),
         ("files.tick", "50ms"),
+        ("files.recover_after", "2s"),
         ("files.rows_max", "500"),
         ("store.root", &world.folder(folder)),
         ("store.poll", "100ms"),

@@ -382,12 +382,6 @@ impl System {
         lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
-    /// How many partitions a consumer reads.
-    pub fn partitions_of(&self, service: Service) -> usize {
-        let page = http::page(&self.url(service, "/metrics")).unwrap_or_default();
-        page.lines().filter(|line| line.starts_with("gctb_consumer_lag{")).count()
-    }
-
     /// How many messages a consumer has handled since its start, repeats included.
     pub fn messages_handled(&self, service: Service) -> u64 {
         self.metric(service, "gctb_consumer_messages_total", &[&format!("topic=\"{}\"", service.topic())])

@@ -19,6 +19,8 @@ use crate::store::{Listed, Store, StoreError};
 
 /// Lines of one commit.
 const STRETCH: usize = 1_000;
+/// How long an empty file must have been unchanged: a bank may make a file before it writes it.
+const EMPTY_SETTLE: Duration = Duration::from_secs(60);
 /// Longest silence of the worker before it counts as stuck.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
@@ -112,8 +114,11 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
                 (file, since)
             })
             .collect();
-        let settled =
-            |file: &Listed, since: Instant| self.seen.contains_key(file) && now - since >= self.settings.settle;
+        let long_enough = |file: &Listed| match file.size {
+            0 => EMPTY_SETTLE.max(self.settings.settle),
+            _ => self.settings.settle,
+        };
+        let settled = |file: &Listed, since: Instant| self.seen.contains_key(file) && now - since >= long_enough(file);
         let mut stable: Vec<&Listed> =
             listed.iter().filter(|(file, since)| settled(file, **since)).map(|(file, _)| file).collect();
         stable.sort_by(|a, b| a.name.cmp(&b.name));
@@ -150,7 +155,8 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
             IncomingState::New => match response::parse(&bytes, self.backend.as_str(), &self.words) {
                 Ok(response) => self.record(&listed.name, &file, &response, shutdown),
                 Err(problem) => {
-                    self.db.set_incoming_aside(file.incoming_id, &problem.to_string())?;
+                    let line_no = i32::try_from(problem.line).unwrap_or(i32::MAX);
+                    self.db.set_incoming_aside(file.incoming_id, line_no, &problem.to_string())?;
                     tracing::error!(file = %listed.name, line = problem.line, reason = %problem.reason, "a response file has the wrong structure; set aside whole");
                     self.count_file("set_aside");
                     Ok(self.store.set_file_aside(&listed.name)?)

@@ -32,6 +32,7 @@ pub struct Deliveries {
     owner: Uuid,
     failures: u32,
     bank: Component,
+    database: Component,
     heartbeat: Heartbeat,
     delivered: Counter<u64>,
     files: Gauge<i64>,
@@ -61,6 +62,7 @@ impl Deliveries {
             owner: Uuid::new_v4(),
             failures: 0,
             bank: health.component("bank folder"),
+            database: health.component("payment files"),
             heartbeat: health.heartbeat("deliveries", SILENCE_MAX),
             delivered: meter.u64_counter("gctb_files_put").with_description("Puts of payment files by outcome").build(),
             files: gauge("gctb_files", "Payment files that are not at their end, by state"),
@@ -77,12 +79,21 @@ impl Deliveries {
         while !shutdown.wait_timeout(self.settings.tick) {
             self.heartbeat.beat();
             let look_due = looked.is_none_or(|at| at.elapsed() >= LOOK_EVERY);
-            let worked = self.round(shutdown).and_then(|()| if look_due { self.look() } else { Ok(()) });
+            let worked = self.round(shutdown);
+            // The gauges and the operators' lists tell of files also while none can be delivered.
+            let shown = if look_due { self.look() } else { Ok(()) };
             if look_due {
                 looked = Some(Instant::now());
             }
-            if let Err(error) = worked {
-                tracing::warn!(error = %chain(&error), "payment files wait for Postgres");
+            match worked.and(shown) {
+                Ok(()) => {
+                    self.database.ok();
+                }
+                Err(error) => {
+                    if self.database.failing(chain(&error)) {
+                        tracing::warn!(error = %chain(&error), "payment files wait");
+                    }
+                }
             }
         }
     }

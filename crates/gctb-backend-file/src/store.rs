@@ -222,12 +222,11 @@ impl Store {
                 continue;
             }
             match self.operator.stat(entry.path()) {
-                Ok(found) if found.content_length() > 0 => files.push(Listed {
+                Ok(found) => files.push(Listed {
                     name: name.to_owned(),
                     size: found.content_length(),
                     modified: found.last_modified().map_or_else(String::new, |at| at.to_string()),
                 }),
-                Ok(_) => {}
                 // Another replica moved it between the listing and the look.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(StoreError::new("look at an incoming file")(error)),
@@ -366,11 +365,11 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_and_empty_files_are_not_listed_and_a_name_may_come_twice() {
+    fn unfinished_files_are_not_listed_and_a_name_may_come_twice() {
         let root = tempfile::tempdir().expect("a folder");
         let (store, _runtime) = store(root.path());
         let incoming = root.path().join("incoming");
-        for (name, body) in [(".hidden", "x"), ("b.part", "x"), ("empty.csv", ""), ("r.csv", "first")] {
+        for (name, body) in [(".hidden", "x"), ("b.part", "x"), ("r.csv", "first")] {
             std::fs::write(incoming.join(name), body).expect("writes");
         }
         let names =

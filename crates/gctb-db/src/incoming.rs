@@ -4,8 +4,10 @@ use diesel::RunQueryDsl;
 use diesel::sql_types::{BigInt, Binary, Integer, SmallInt, Text};
 use gctb_domain::BackendName;
 
+use crate::conflicts;
 use crate::error::DbError;
 use crate::pool::Db;
+use crate::settle::LineException;
 
 /// Where a response file stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,20 +94,27 @@ impl Db {
         Ok(if new { Registration::New(file) } else { Registration::Known(file) })
     }
 
-    /// Sets a response file of the wrong structure aside, with the line and the reason.
+    /// Sets a response file of the wrong structure aside. It is an exception at the line where it went wrong, so that it
+    /// stands in the operators' list.
     ///
     /// # Errors
     /// Where Postgres refuses.
-    pub fn set_incoming_aside(&self, incoming_id: i64, problem: &str) -> Result<(), DbError> {
-        self.with("set a response file aside", |connection| {
-            diesel::sql_query(
+    pub fn set_incoming_aside(&self, incoming_id: i64, line_no: i32, problem: &str) -> Result<(), DbError> {
+        self.transaction("set a response file aside", |connection| {
+            let set_aside = diesel::sql_query(
                 "UPDATE incoming_files SET state = 3, problem = $2, processed_at = now() WHERE incoming_id = $1 AND state = 1",
             )
             .bind::<BigInt, _>(incoming_id)
             .bind::<Text, _>(problem)
-            .execute(connection)
-        })?;
-        Ok(())
+            .execute(connection)?;
+            if set_aside == 1 {
+                let detail = format!("the whole file was set aside: {problem}");
+                let exception =
+                    LineException { line_no, kind: "file_set_aside", detail, payment_ref: String::new(), instruction: None };
+                conflicts::insert_exceptions(connection, incoming_id, &[exception])?;
+            }
+            Ok(())
+        })
     }
 
     /// Records that every line of a response file is recorded. False where that is not so: another replica is at it.

@@ -203,7 +203,7 @@ impl Judgement {
                     judged.row.message = Some(line.message.clone());
                     judged.row.rail_reference = line.rail_reference.clone();
                 }
-                let detail = format!("the ledger said {state} and the bank now says {:?}", line.news);
+                let detail = format!("the ledger said {state} and the bank now says \"{}\"", line.news);
                 self.conflict(batch, line, judged, state, next, &detail);
             }
             Err(illegal) => {

@@ -48,6 +48,20 @@ pub enum News {
     Cancelled,
 }
 
+impl fmt::Display for News {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Accepted => "accepted",
+            Self::Unknown => "unknown",
+            Self::Paid => "paid",
+            Self::NotPaid => "not paid",
+            Self::Refused => "refused",
+            Self::Returned => "returned",
+            Self::Cancelled => "cancelled",
+        })
+    }
+}
+
 /// What a state makes of news.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
@@ -62,7 +76,7 @@ pub enum Step {
 
 /// News that a state cannot take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the ledger state {state} cannot take the news {news:?}")]
+#[error("the ledger state {state} cannot take the news \"{news}\"")]
 pub struct IllegalTransition {
     /// The state the row is in.
     pub state: LedgerState,

@@ -197,10 +197,10 @@ pub(crate) enum FilesVerb {
 
 /// List files that the bank has not wholly answered in time, and those whose delivery is unclear
 #[derive(Debug, Args)]
-#[command(after_help = "Example: gctb files overdue --hours 24")]
+#[command(after_help = "Example: gctb files overdue --hours 48")]
 pub(crate) struct FilesOverdueArgs {
     /// How long a bank may take, in hours
-    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u32).range(0..=8_760))]
+    #[arg(long, value_name = "HOURS", default_value_t = 48, value_parser = clap::value_parser!(u32).range(0..=8_760))]
     pub(crate) hours: u32,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,

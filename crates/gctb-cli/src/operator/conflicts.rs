@@ -32,7 +32,7 @@ pub(crate) fn run(verb: &ConflictsVerb, out: &mut dyn Write) -> Result<Finding, 
 }
 
 fn print(rows: &[ConflictRow], out: &mut dyn Write) -> Result<(), CliError> {
-    let header = ["number", "recorded", "instruction", "was", "is", "rail reference", "detail"];
+    let header = ["number", "recorded", "instruction", "ledger said", "stands as", "rail reference", "detail"];
     let mut table = with_header(header);
     for row in rows {
         table.add_row([
@@ -54,8 +54,8 @@ fn as_json(row: &ConflictRow) -> Value {
         "number": row.conflict_id,
         "recorded": shown(row.recorded_at),
         "instruction": instruction(row),
-        "was": state(row.before_state),
-        "is": state(row.after_state),
+        "ledger_said": state(row.before_state),
+        "stands_as": state(row.after_state),
         "rail_reference": row.rail_reference,
         "detail": row.detail,
     })

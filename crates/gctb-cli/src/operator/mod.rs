@@ -15,6 +15,6 @@ mod time;
 /// Says that a list was cut, where it was.
 fn cut_notice(shown: usize, limit: u32) {
     if shown as u64 == u64::from(limit) {
-        eprintln!("gctb: only the first {limit} are shown; see more with --limit.");
+        eprintln!("gctb: only the first {limit} were taken; take more with --limit.");
     }
 }

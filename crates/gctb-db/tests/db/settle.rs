@@ -235,7 +235,7 @@ fn a_response_of_the_wrong_structure_is_set_aside_and_none_of_it_is_used() {
     let db = database.db();
     let (batch, _) = sent_file(db, &[100]);
     let incoming = response(db, 1);
-    db.set_incoming_aside(incoming, "line 1: no column payment_ref").expect("set aside");
+    db.set_incoming_aside(incoming, 1, "line 1: no column payment_ref").expect("set aside");
     let outcome = settle(&database, 1, &[line(2, &batch, 0, News::Paid, 100)]);
     assert_eq!((outcome.recorded, outcome.already_known), (0, 1));
     assert_eq!(ledger(&database, &batch), ["0:3:1:file"]);
