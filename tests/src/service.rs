@@ -205,6 +205,7 @@ fn file(name: &str, folder: &str, world: &World) -> Settings {
         ("files.rows_max", "500"),
         ("store.root", &world.folder(folder)),
         ("store.poll", "100ms"),
+        ("store.settle", "100ms"),
     ])
 }
 

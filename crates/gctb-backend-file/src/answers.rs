@@ -121,7 +121,8 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
         let settled = |file: &Listed, since: Instant| self.seen.contains_key(file) && now - since >= long_enough(file);
         let mut stable: Vec<&Listed> =
             listed.iter().filter(|(file, since)| settled(file, **since)).map(|(file, _)| file).collect();
-        stable.sort_by(|a, b| a.name.cmp(&b.name));
+        // In the order in which the bank wrote them: a return must not overtake the payment that it takes back.
+        stable.sort_by(|a, b| (&a.modified, &a.name).cmp(&(&b.modified, &b.name)));
         let mut result = Ok(());
         for file in stable {
             if shutdown.is_requested() {

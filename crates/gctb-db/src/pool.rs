@@ -49,7 +49,7 @@ impl Db {
             options.application_name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         let session = format!(
             "SET statement_timeout = {statement_ms}; SET application_name = '{name}'; SET timezone = 'UTC';
-             SET idle_in_transaction_session_timeout = '60s'; SET default_transaction_isolation = 'read committed';
+             SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_isolation = 'read committed';
              {CONFIRMED_IS_WRITTEN}"
         );
         let pool = Pool::builder()
