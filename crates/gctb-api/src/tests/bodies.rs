@@ -31,6 +31,7 @@ async fn i10_bodies_beyond_the_shared_budget_are_turned_away_until_there_is_room
     let bytes = body.to_string().len();
     let busy = stage.post_bytes(DISBURSE, body.to_string().into_bytes(), Some(bytes)).await;
     assert_eq!((busy.status.as_u16(), busy.retry_after.as_deref()), (503, Some("1")));
+    assert_eq!(busy.error().1, "err.request.too_many_requests");
     drop(room);
     // The body is read now, and the database is what is missing.
     assert_eq!(stage.post(DISBURSE, &body).await.error().1, "err.service.unavailable");
