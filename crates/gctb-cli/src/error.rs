@@ -4,6 +4,8 @@ use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+use gctb_runtime::PositionsError;
+
 /// What stops a verb.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CliError {
@@ -95,6 +97,10 @@ impl CliError {
             Self::Database(_) => "check that Postgres runs, that the URL is right and that `gctb migrate` was run",
             Self::KafkaSettings(_) => "see the comments in crates/gctb-runtime/config/kafka.toml",
             Self::TopicsDeclared(_) => "correct the file and build again",
+            Self::Positions(PositionsError::GroupActive { .. }) => {
+                "stop the services of that group, replay, and start them again"
+            }
+            Self::Positions(PositionsError::NoTopic { .. }) => "name a topic that exists",
             Self::Topics(_) | Self::Positions(_) | Self::Produce(_) => {
                 "check that Kafka runs and that the brokers are right (gctb VERB --help)"
             }

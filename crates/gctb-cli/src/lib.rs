@@ -24,7 +24,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use crate::args::{Cli, Verb};
 use crate::error::CliError;
@@ -45,6 +45,10 @@ pub type Variables = Vec<(String, String)>;
 ///
 /// Flags that are missing are looked up in the process' environment; of `environment`, further Kafka properties are read.
 pub fn run(argv: impl IntoIterator<Item = OsString>, environment: Variables, out: &mut dyn Write) -> ExitCode {
+    if let Some(variable) = unknown_variable(&environment) {
+        eprintln!("gctb: the environment variable {variable} is not known; `gctb VERB --help` names those that are.");
+        return ExitCode::from(2);
+    }
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(usage) => return print_usage(&usage),
@@ -58,6 +62,23 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, environment: Variables, out
             eprintln!("gctb: {}", error.sentence());
             ExitCode::from(1)
         }
+    }
+}
+
+/// A variable that is meant for this command and that nothing reads: most likely a slip of the pen. Those of Kafka are
+/// checked where they are read.
+fn unknown_variable(environment: &Variables) -> Option<&str> {
+    let mut known = Vec::new();
+    collect_variables(&Cli::command(), &mut known);
+    let ours = environment.iter().map(|(name, _)| name.as_str()).filter(|name| name.starts_with("GCTB_CLI__"));
+    ours.filter(|name| !name.starts_with("GCTB_CLI__KAFKA__")).find(|name| !known.iter().any(|known| known == name))
+}
+
+fn collect_variables(command: &clap::Command, known: &mut Vec<String>) {
+    let variables = command.get_arguments().filter_map(clap::Arg::get_env);
+    known.extend(variables.filter_map(|variable| variable.to_str().map(str::to_owned)));
+    for verb in command.get_subcommands() {
+        collect_variables(verb, known);
     }
 }
 
@@ -86,4 +107,24 @@ fn dispatch(verb: Verb, environment: Variables, out: &mut dyn Write) -> Result<F
 fn in_runtime(verb: impl Future<Output = Result<Finding, CliError>>) -> Result<Finding, CliError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Runtime)?;
     runtime.block_on(verb)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_nothing_reads_is_refused_by_name() {
+        let variables =
+            |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), String::new())).collect::<Variables>();
+        let known = [
+            "PATH",
+            "GCTB_CLI__API__URL",
+            "GCTB_CLI__DATABASE__URL",
+            "GCTB_CLI__KAFKA__BROKERS",
+            "GCTB_CLI__SIMULATOR__URL",
+        ];
+        assert_eq!(unknown_variable(&variables(&known)), None);
+        assert_eq!(unknown_variable(&variables(&["GCTB_CLI__API__URI"])), Some("GCTB_CLI__API__URI"));
+    }
 }

@@ -65,7 +65,7 @@ pub enum PositionsError {
         topic: String,
     },
     /// A group that is at work cannot be set back.
-    #[error("the group {group} has {members} active members; stop them first")]
+    #[error("the group {group} has {members} active members, and a group at work keeps its position")]
     GroupActive {
         /// The group.
         group: String,
