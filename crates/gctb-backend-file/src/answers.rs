@@ -122,7 +122,7 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
         let mut stable: Vec<&Listed> =
             listed.iter().filter(|(file, since)| settled(file, **since)).map(|(file, _)| file).collect();
         // In the order in which the bank wrote them: a return must not overtake the payment that it takes back.
-        stable.sort_by(|a, b| (&a.modified, &a.name).cmp(&(&b.modified, &b.name)));
+        stable.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         let mut result = Ok(());
         for file in stable {
             if shutdown.is_requested() {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use gctb_db::PutNumber;
 use opendal::blocking::Operator;
+use opendal::raw::Timestamp;
 use opendal::services::Fs;
 use opendal::{EntryMode, ErrorKind};
 use sha2::{Digest, Sha256};
@@ -52,7 +53,7 @@ pub struct Listed {
     /// Its size in bytes.
     pub size: u64,
     /// When it last changed, as the store tells it.
-    pub modified: String,
+    pub modified: Option<Timestamp>,
 }
 
 /// The store did not do what it was asked.
@@ -225,7 +226,7 @@ impl Store {
                 Ok(found) => files.push(Listed {
                     name: name.to_owned(),
                     size: found.content_length(),
-                    modified: found.last_modified().map_or_else(String::new, |at| at.to_string()),
+                    modified: found.last_modified(),
                 }),
                 // Another replica moved it between the listing and the look.
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
