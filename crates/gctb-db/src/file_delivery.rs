@@ -217,9 +217,13 @@ impl Db {
             .bind::<BigInt, _>(file.file_id)
             .bind::<BigInt, _>(quarantine_seconds)
             .get_result(connection)?;
-            // What was answered was there: nobody may send it again.
-            let answered = resolution == Resolution::Absent && file.answered_count > 0;
-            let allowed = quiet.yes && !answered && !evidence.trim().is_empty();
+            let makes_sense = match resolution {
+                // What nobody tried to put and nothing was paid of is not there: its payments would wait for ever.
+                Resolution::Delivered => file.delivering_at.is_some() || file.answered_count > 0,
+                // What was answered was there: nobody may send it again.
+                Resolution::Absent => file.answered_count == 0,
+            };
+            let allowed = quiet.yes && makes_sense && !evidence.trim().is_empty();
             if allowed && !dry_run {
                 obey(connection, &file, resolution)?;
                 let word = match resolution {

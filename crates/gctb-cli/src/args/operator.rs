@@ -211,8 +211,8 @@ pub(crate) struct FilesOverdueArgs {
 
 /// Record what the bank says about a file whose delivery is unclear
 ///
-/// --delivered: the bank has it, and its answer is awaited. --absent: the bank never had it, and it is delivered again,
-/// byte for byte. A wrong --absent pays everybody in the file twice: have the bank's word in writing.
+/// --delivered: the bank has it, and its answer is awaited. --absent: the bank never had it, and it is delivered again
+/// under the same name. A wrong --absent pays everybody in the file twice: have the bank's word in writing.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("word").required(true),

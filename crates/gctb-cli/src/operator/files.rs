@@ -89,7 +89,7 @@ fn resolve(args: &FilesResolveArgs, db: &Db, out: &mut dyn Write) -> Result<Find
     let doing = if args.dry_run { "can be recorded" } else { "is recorded" };
     let then = match resolution {
         Resolution::Delivered => "the bank's answer is awaited",
-        Resolution::Absent => "it is delivered again, byte for byte",
+        Resolution::Absent => "it is delivered again, under the same name",
     };
     writeln!(out, "{} ({}, {} lines): your word {doing}; {then}", file.name, sum(&file), file.line_count)?;
     Ok(Finding::Good)
@@ -108,6 +108,11 @@ fn refusal(file: &OutgoingFile, resolution: Resolution, quarantine_seconds: u64)
     if resolution == Resolution::Absent && file.answered_count > 0 {
         let answered = file.answered_count;
         return format!("{name} cannot be absent, since the bank answered {answered} of its lines; nothing was done.");
+    }
+    if resolution == Resolution::Delivered && file.delivering_at.is_none() && file.answered_count == 0 {
+        return format!(
+            "{name} was never put, and nothing was paid of it, so the bank cannot have it; nothing was done."
+        );
     }
     format!(
         "{name} may still be on its way: {quarantine_seconds} s must pass after its delivery began ({}); nothing was done.",
