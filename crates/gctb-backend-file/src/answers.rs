@@ -140,9 +140,7 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
     fn read(&self, listed: &Listed, shutdown: &Shutdown) -> Result<(), AnswerError> {
         self.heartbeat.beat();
         if listed.size > self.settings.response_bytes_max {
-            tracing::error!(file = %listed.name, bytes = listed.size, "a response file is larger than store.response_bytes_max; set aside unread");
-            self.count_file("too_large");
-            return Ok(self.store.set_file_aside(&listed.name)?);
+            return self.set_aside_unread(listed);
         }
         let Some(bytes) = self.store.read_incoming(&listed.name)? else { return Ok(()) };
         let sha256 = Sha256::digest(&bytes);
@@ -164,6 +162,20 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
                 }
             },
         }
+    }
+
+    /// A file that is too large to be read is known by its name, size and time instead of its content.
+    fn set_aside_unread(&self, listed: &Listed) -> Result<(), AnswerError> {
+        let Listed { name, size, modified } = listed;
+        tracing::error!(file = %name, bytes = size, "a response file is larger than store.response_bytes_max; set aside unread");
+        let known_by = Sha256::digest(format!("unread {name} {size} {modified:?}"));
+        let bytes = i64::try_from(*size).unwrap_or(i64::MAX);
+        let (Registration::New(file) | Registration::Known(file)) =
+            self.db.register_incoming(&self.backend, name, &known_by, bytes)?;
+        let problem = format!("it has {size} bytes and was not read (setting store.response_bytes_max)");
+        self.db.set_incoming_aside(file.incoming_id, 0, &problem)?;
+        self.count_file("too_large");
+        Ok(self.store.set_file_aside(name)?)
     }
 
     fn record(

@@ -383,6 +383,16 @@ fn a_file_of_the_wrong_structure_is_set_aside_whole_with_the_line_and_the_reason
 }
 
 #[test]
+fn a_file_that_is_too_large_to_be_read_is_set_aside_and_listed() {
+    let Some(bench) = Bench::start("a_file_that_is_too_large_to_be_read_is_set_aside_and_listed") else { return };
+    std::fs::write(bench.root.path().join("incoming/large.csv"), vec![b'x'; (1 << 20) + 1]).expect("written");
+    bench.read_answers();
+    assert_eq!(names(&bench.root.path().join("incoming/set-aside")), ["large.csv"]);
+    let kinds: Vec<String> = bench.db().exceptions(10).expect("listed").into_iter().map(|row| row.kind).collect();
+    assert_eq!(kinds, ["file_set_aside"]);
+}
+
+#[test]
 fn a_file_is_closed_before_it_grows_beyond_its_limit() {
     let Some(bench) = Bench::start("a_file_is_closed_before_it_grows_beyond_its_limit") else { return };
     let (first, second) = (bench.batch(300), bench.batch(300));
