@@ -123,21 +123,27 @@ impl Store {
         self.operator
             .write(&unfinished, bytes)
             .map_err(|error| PutError::NothingSeen(StoreError::new("write a payment file")(error)))?;
-        for earlier in 1..number.this {
-            if !self.open_gate(name, earlier)? && earlier > number.vouched {
+        let mut opened = Vec::new();
+        let put = self.go_through_gates(name, number, &mut opened).and_then(|()| self.link(&unfinished, name));
+        if matches!(put, Err(PutError::NothingSeen(_))) {
+            // This put is over and did nothing: it leaves the gates as it found them, or the next one would take a gate that
+            // this one opened for a writer that went through. Who goes through one meanwhile is seen by the next put.
+            opened.iter().for_each(|gate| self.close_gate(name, *gate));
+        }
+        self.forget(&unfinished);
+        put
+    }
+
+    /// Opens the gates of all earlier puts and then its own, and notes which it opened.
+    fn go_through_gates(&self, name: &str, number: PutNumber, opened: &mut Vec<i32>) -> Result<(), PutError> {
+        for put in 1..=number.this {
+            if self.open_gate(name, put)? {
+                opened.push(put);
+            } else if put > number.vouched {
                 return Err(PutError::EarlierPut);
             }
         }
-        if !self.open_gate(name, number.this)? {
-            return Err(PutError::EarlierPut);
-        }
-        let linked = self.link(&unfinished, name);
-        if matches!(linked, Err(PutError::NothingSeen(_))) {
-            // This put is over and did nothing; the next one need not fear it.
-            self.close_gate(name, number.this);
-        }
-        self.forget(&unfinished);
-        linked
+        Ok(())
     }
 
     /// Gives written bytes their own name, if it is free.
@@ -307,6 +313,7 @@ const fn did_nothing(kind: io::ErrorKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
     use std::time::Duration;
 
     use super::*;
@@ -347,6 +354,24 @@ mod tests {
         let unvouched = PutNumber { this: 2, vouched: 0 };
         assert!(matches!(store.put_new("a.csv", unvouched, b"one".to_vec()), Err(PutError::EarlierPut)));
         store.put_new("a.csv", PutNumber { this: 3, vouched: 2 }, b"one".to_vec()).expect("an operator vouches");
+    }
+
+    #[test]
+    fn puts_that_did_nothing_leave_no_gate_that_stops_the_next_one() {
+        let (root, elsewhere) =
+            (tempfile::tempdir().expect("a folder"), tempfile::tempdir_in("/dev/shm").expect("memory"));
+        let (store, _runtime) = store(root.path());
+        let writing = root.path().join("outgoing/.writing");
+        std::fs::remove_dir(&writing).expect("empty");
+        // A link across file systems is refused by name, after the gates.
+        std::os::unix::fs::symlink(elsewhere.path(), &writing).expect("linked");
+        for this in 1..=3 {
+            let failed = store.put_new("a.csv", PutNumber { this, vouched: 0 }, b"one".to_vec());
+            assert!(matches!(failed, Err(PutError::NothingSeen(_))), "put {this}: {failed:?}");
+        }
+        std::fs::remove_file(&writing).expect("unlinked");
+        std::fs::create_dir(&writing).expect("made");
+        store.put_new("a.csv", PutNumber { this: 4, vouched: 0 }, b"one".to_vec()).expect("puts");
     }
 
     #[test]
