@@ -5,7 +5,7 @@ use std::time::Duration;
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_LENGTH;
 use actix_web::rt::time::timeout;
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::web::Payload;
 use futures_util::StreamExt;
 
 use crate::budget::{ByteBudget, Room};
@@ -18,6 +18,8 @@ pub(crate) struct BodyLimits {
     pub(crate) one_bytes_max: u32,
     /// Bytes of all bodies in hand.
     pub(crate) budget: ByteBudget,
+    /// How long a body waits for room before any of it is read.
+    pub(crate) room_wait: Duration,
     /// How long one may take to arrive.
     pub(crate) timeout: Duration,
 }
@@ -30,14 +32,14 @@ pub(crate) async fn receive(
     request: &HttpRequest,
     payload: Payload,
     limits: &BodyLimits,
-) -> Result<(Bytes, Room), RequestError> {
+) -> Result<(Vec<u8>, Room), RequestError> {
     let announced = announced_bytes(request);
     let limit = limits.one_bytes_max;
     if announced.is_some_and(|bytes| bytes > u64::from(limit)) {
         return Err(RequestError::TooLarge { limit });
     }
     let expected = announced.and_then(|bytes| u32::try_from(bytes).ok()).unwrap_or(UNANNOUNCED_BYTES.min(limit));
-    let room = limits.budget.take(expected).ok_or(RequestError::Busy)?;
+    let room = limits.budget.wait_for(expected, limits.room_wait).await.ok_or(RequestError::Busy)?;
     timeout(limits.timeout, collect(payload, room, expected as usize, limit))
         .await
         .unwrap_or(Err(RequestError::TooSlow { limit: limits.timeout }))
@@ -48,8 +50,8 @@ async fn collect(
     mut room: Room,
     expected: usize,
     limit: u32,
-) -> Result<(Bytes, Room), RequestError> {
-    let mut body = BytesMut::with_capacity(expected);
+) -> Result<(Vec<u8>, Room), RequestError> {
+    let mut body = Vec::with_capacity(expected);
     while let Some(part) = payload.next().await {
         let part = part.map_err(|_| RequestError::Broken)?;
         let bytes = body.len() + part.len();
@@ -61,7 +63,7 @@ async fn collect(
         }
         body.extend_from_slice(&part);
     }
-    Ok((body.freeze(), room))
+    Ok((body, room))
 }
 
 fn announced_bytes(request: &HttpRequest) -> Option<u64> {

@@ -2,25 +2,28 @@
 //!
 //! Everything here blocks and runs on a thread that may. The answer is made after the commit (invariant I1).
 
-use chrono::{DateTime, Utc};
-use gctb_connect::answer::{self, Counts, ItemStatus, To};
-use gctb_connect::disburse::{Batch, DIGEST_VERSION, Disbursement};
-use gctb_connect::{HeaderCode, HeaderRefusal, Rejected, disburse};
-use gctb_db::{BatchRow, DbError, InstructionRow, Intake, NewBatch, NewInstruction, Refusal};
-use gctb_domain::{BatchId, G2pStatus, Seq};
+use std::cell::{OnceCell, RefCell};
 
-use crate::outbox_rows;
+use chrono::{DateTime, Utc};
+use gctb_connect::disburse::{Batch, DIGEST_VERSION, Disbursement};
+use gctb_connect::{HeaderCode, HeaderRefusal, Rejected, answer, disburse};
+use gctb_db::{BatchRow, Intake, NewBatch, NewInstruction, OutboxRow, Refusal};
+use gctb_domain::BatchId;
+
+use crate::answers::{FromMessage, FromRows};
+use crate::budget::Room;
+use crate::outbox_rows::Chunks;
 use crate::reply::{Reply, RequestError};
-use crate::rows::{given_currency, item_status};
 use crate::world::World;
 
-/// Takes the disburse message in `body`, which arrived at `received_at`.
+/// Takes the disburse message in `body`, which arrived at `received_at` and for which there is `room`.
 ///
 /// # Errors
 /// Where the body has a broken shape or the database cannot be used: nothing is acknowledged then.
 pub(crate) fn take(
     world: &World,
-    body: &[u8],
+    body: Vec<u8>,
+    room: Room,
     received_at: DateTime<Utc>,
     traceparent: Option<&str>,
 ) -> Result<Reply, RequestError> {
@@ -36,20 +39,20 @@ pub(crate) fn take(
     };
     let known = world.db.find_batch(&batch.header.sender_id, &batch.transaction_id)?;
     match known {
-        Some(row) => answer_known(world, batch, &row, received_at),
-        None => store(world, batch, received_at, traceparent),
+        Some(row) => answer_known(world, batch, row, received_at),
+        None => store(world, batch, room, received_at, traceparent),
     }
 }
 
 fn store(
     world: &World,
-    batch: Batch<'_>,
+    batch: Batch,
+    room: Room,
     received_at: DateTime<Utc>,
     traceparent: Option<&str>,
 ) -> Result<Reply, RequestError> {
     let batch_id = BatchId::accepted_at(received_at);
     let batch_no = world.db.next_batch_no()?;
-    let outbox = outbox_rows::of(&batch, batch_id, batch_no, received_at, world.schedule_bucket, traceparent);
     let new_batch = NewBatch {
         batch_id,
         batch_no,
@@ -61,116 +64,79 @@ fn store(
         request_timestamp: batch.header.sent_at,
         received_at,
         traceparent,
+        instructions: batch.count(),
+        in_flight: batch.count() - batch.refused(),
     };
-    let stored = {
-        let instructions: Vec<NewInstruction<'_>> = batch.items.iter().map(new_instruction).collect();
-        world.db.intake(&new_batch, &instructions, &outbox)?
-    };
-    match stored {
+    let chunks = RefCell::new(Chunks::new(&batch, batch_id, batch_no, received_at, world.schedule_bucket, traceparent));
+    let rows: OnceCell<Vec<OutboxRow>> = OnceCell::new();
+    let instructions = batch.items().enumerate().map(|(position, item)| {
+        chunks.borrow_mut().add(position, &item);
+        new_instruction(&item)
+    });
+    match world.db.intake(&new_batch, instructions, || rows.get_or_init(|| chunks.borrow_mut().finish()))? {
         Intake::Stored => {
-            world.outbox.publish(outbox);
-            Ok(answer_stored(world, &batch, batch_id, received_at))
+            world.outbox.publish(rows.into_inner().unwrap_or_default());
+            answer_stored(world, batch, room, batch_id, received_at)
         }
         // Another request of the same transaction was quicker.
-        Intake::Existing(row) => answer_known(world, batch, &row, received_at),
+        Intake::Existing(row) => answer_known(world, batch, *row, received_at),
         Intake::MessageIdTaken => Ok(refuse(world, &batch, message_id_taken(), received_at)),
     }
 }
 
-fn new_instruction<'b>(item: &'b Disbursement<'_>) -> NewInstruction<'b> {
+fn new_instruction<'b>(item: &Disbursement<'b>) -> NewInstruction<'b> {
     NewInstruction {
         seq: item.seq,
-        request_id: &item.reference_id,
-        from_fa: &item.from_fa,
-        to_fa: &item.to_fa,
+        request_id: item.reference_id,
+        from_fa: item.from_fa,
+        to_fa: item.to_fa,
         amount: item.money,
-        currency: &item.currency_text,
-        amount_text: item.money.is_none().then_some(&*item.amount_text),
+        currency: item.currency_text,
+        amount_text: item.money.is_none().then_some(item.amount_text),
         scheduled_at: item.scheduled_at,
-        scheduled_text: item.scheduled_text.as_deref(),
-        payer_name: item.payer_name.as_deref(),
-        payee_name: item.payee_name.as_deref(),
-        purpose: item.purpose.as_deref(),
-        note: item.note.as_deref(),
-        instruction: item.instruction.as_deref(),
-        locale: item.locale.as_deref(),
-        refusal: item.verdict.as_ref().err().map(|refusal| Refusal { code: refusal.code, message: &refusal.message }),
+        scheduled_text: item.scheduled_text,
+        payer_name: item.payer_name,
+        payee_name: item.payee_name,
+        purpose: item.purpose,
+        note: item.note,
+        instruction: item.instruction,
+        locale: item.locale,
+        refusal: item.refusal.map(|refusal| Refusal { code: refusal.code, message: &refusal.message }),
     }
 }
 
-fn answer_stored(world: &World, batch: &Batch<'_>, batch_id: BatchId, received_at: DateTime<Utc>) -> Reply {
-    let refused = batch.items.iter().filter(|item| item.verdict.is_err()).count();
+fn answer_stored(
+    world: &World,
+    batch: Batch,
+    room: Room,
+    batch_id: BatchId,
+    received_at: DateTime<Utc>,
+) -> Result<Reply, RequestError> {
+    let (instructions, refused) = (batch.count(), batch.refused());
     world.metrics.message("stored");
-    world.metrics.disbursements(batch.items.len() - refused, refused);
-    tracing::info!(
-        batch.id = %batch_id,
-        instructions = batch.items.len(),
-        refused,
-        "a batch is stored"
-    );
-    let counts = Counts { total: batch.items.len() as u64, completed: refused as u64 };
-    let items = batch.items.iter().map(|item| received(item, received_at));
-    let to = world.to(&batch.header.message_id, &batch.header.sender_id, received_at);
-    Reply::taken(answer::disbursed(&to, counts, &batch.transaction_id, &batch_id.to_string(), items))
-}
-
-fn received<'b>(item: &'b Disbursement<'_>, received_at: DateTime<Utc>) -> ItemStatus<'b> {
-    let refusal = item.verdict.as_ref().err();
-    ItemStatus {
-        reference_id: &item.reference_id,
-        at: received_at,
-        status: if refusal.is_some() { G2pStatus::Rjct } else { G2pStatus::Rcvd },
-        reason: refusal.map(|refusal| refusal.code),
-        message: refusal.map(|refusal| &*refusal.message),
-        amount: Some(item.money.map_or(answer::Amount::AsSent(&item.amount_text), answer::Amount::Exact)),
-        payer_fa: Some(&item.from_fa),
-        payer_name: item.payer_name.as_deref(),
-        payee_fa: Some(&item.to_fa),
-        payee_name: item.payee_name.as_deref(),
-        currency_code: given_currency(&item.currency_text),
-        locale: item.locale.as_deref(),
-    }
+    world.metrics.disbursements(instructions - refused, refused);
+    tracing::info!(batch.id = %batch_id, instructions, refused, "a batch is stored");
+    let (begun, answer) = FromMessage::begin(world, batch, room, batch_id, received_at);
+    Ok(Reply::in_pieces(begun, answer)?)
 }
 
 /// A transaction that is stored already: the same content is answered from what is stored, other content is refused.
-fn answer_known(
-    world: &World,
-    batch: Batch<'_>,
-    row: &BatchRow,
-    received_at: DateTime<Utc>,
-) -> Result<Reply, RequestError> {
+fn answer_known(world: &World, batch: Batch, row: BatchRow, received_at: DateTime<Utc>) -> Result<Reply, RequestError> {
     let same = row.digest_version == DIGEST_VERSION && row.digest == batch.digest.0;
     if !same {
         let refusal = changed_content(&batch.transaction_id);
         return Ok(refuse(world, &batch, refusal, received_at));
     }
     world.metrics.message("already_known");
-    let header = batch.header;
-    // The parsed items are of no further use, and the stored ones take as much memory.
-    drop(batch.items);
+    let header = batch.header.clone();
+    // The message is of no further use, and its memory is wanted.
+    drop(batch);
     let to = world.to(&header.message_id, &header.sender_id, received_at);
-    answer_from_rows(world, &to, row).map_err(RequestError::from)
+    let (begun, answer) = FromRows::begin(world, &to, row)?;
+    Ok(Reply::in_pieces(begun, answer)?)
 }
 
-/// The first answer once more, whatever has become of the instructions since: what became of them is the status API's.
-fn answer_from_rows(world: &World, to: &To<'_>, row: &BatchRow) -> Result<Reply, DbError> {
-    let rows = world.db.instructions_page(row.batch_id(), Seq(0), row.instruction_count)?;
-    let refused = rows.iter().filter(|row| row.refused_at_intake).count();
-    let counts = Counts { total: rows.len() as u64, completed: refused as u64 };
-    let batch_id = row.batch_id().to_string();
-    let items = rows.iter().map(|item| first_status(item, row.received_at));
-    Ok(Reply::taken(answer::disbursed(to, counts, &row.transaction_id, &batch_id, items)))
-}
-
-fn first_status(row: &InstructionRow, received_at: DateTime<Utc>) -> ItemStatus<'_> {
-    let stored = item_status(row);
-    if row.refused_at_intake {
-        return ItemStatus { at: received_at, ..stored };
-    }
-    ItemStatus { at: received_at, status: G2pStatus::Rcvd, reason: None, message: None, ..stored }
-}
-
-fn refuse(world: &World, batch: &Batch<'_>, refusal: HeaderRefusal, received_at: DateTime<Utc>) -> Reply {
+fn refuse(world: &World, batch: &Batch, refusal: HeaderRefusal, received_at: DateTime<Utc>) -> Reply {
     world.metrics.message("refused");
     let to = world.to(&batch.header.message_id, &batch.header.sender_id, received_at);
     let body = answer::disburse_refused(&to, Some(&batch.transaction_id), &refusal);

@@ -4,6 +4,7 @@
 //! It acknowledges nothing that is not committed (invariant I1), needs no Kafka to accept (invariant I8), and decides
 //! about payments only by refusing items at intake. docs/ARCHITECTURE.md traces one payment through it.
 
+mod answers;
 mod body;
 mod budget;
 mod docs;
@@ -11,6 +12,7 @@ mod intake;
 mod listen;
 mod metrics;
 mod outbox_rows;
+mod pieces;
 mod readiness;
 mod reply;
 mod routes;

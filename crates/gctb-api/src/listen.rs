@@ -62,7 +62,9 @@ mod tests {
             workers: 1,
             body_bytes_max: 1,
             bodies_in_flight_bytes_max: 1,
+            room_wait: Duration::from_secs(1),
             body_timeout: Duration::from_secs(1),
+            answer_timeout: Duration::from_secs(1),
             retry_after: Duration::from_secs(1),
             shutdown_deadline: Duration::from_secs(1),
         }

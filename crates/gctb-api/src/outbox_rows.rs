@@ -7,50 +7,68 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use gctb_connect::disburse::{Batch, Disbursement, Payable};
+use gctb_connect::disburse::{Batch, Disbursement};
 use gctb_db::OutboxRow;
 use gctb_domain::{BatchId, BatchNo};
 use gctb_events::{CHUNK_ENTRIES_MAX, Instruction, InstructionChunk};
 
-/// An accepted disbursement and what can be paid of it.
-type Accepted<'b, 'a> = (&'b Disbursement<'a>, &'b Payable);
-
-pub(crate) fn of(
-    batch: &Batch<'_>,
+/// The chunks of a message, encoded while its disbursements go by, so that Postgres stores the ones before meanwhile.
+pub(crate) struct Chunks<'b> {
+    batch: &'b Batch,
     batch_id: BatchId,
     batch_no: BatchNo,
     now: DateTime<Utc>,
     bucket: Duration,
-    traceparent: Option<&str>,
-) -> Vec<OutboxRow> {
-    let mut rows = Vec::new();
-    for (due_at, accepted) in by_due_time(batch, now, bucket) {
-        // Few instructions are owned at a time: a large message would otherwise be in memory once more.
-        for run in accepted.chunks(CHUNK_ENTRIES_MAX) {
-            let instructions = run.iter().map(instruction).collect();
-            for mut chunk in InstructionChunk::split(batch_id, batch_no, 0, instructions) {
-                chunk.chunk_no = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-                rows.push(OutboxRow::instructions(&chunk, due_at, traceparent));
-            }
-        }
-    }
-    rows
+    traceparent: Option<&'b str>,
+    /// Positions in the message, by due time. None is due now.
+    open: BTreeMap<Option<DateTime<Utc>>, Vec<usize>>,
+    rows: Vec<OutboxRow>,
 }
 
-/// None comes first: what is due now.
-fn by_due_time<'b, 'a>(
-    batch: &'b Batch<'a>,
-    now: DateTime<Utc>,
-    bucket: Duration,
-) -> BTreeMap<Option<DateTime<Utc>>, Vec<Accepted<'b, 'a>>> {
-    let mut groups: BTreeMap<_, Vec<Accepted<'b, 'a>>> = BTreeMap::new();
-    for item in &batch.items {
-        if let Ok(payable) = &item.verdict {
-            let due = item.scheduled_at.filter(|at| *at > now).map(|at| rounded_up(at, bucket));
-            groups.entry(due).or_default().push((item, payable));
+impl<'b> Chunks<'b> {
+    /// No chunk yet. Due times are rounded up to multiples of `bucket`.
+    pub(crate) fn new(
+        batch: &'b Batch,
+        batch_id: BatchId,
+        batch_no: BatchNo,
+        now: DateTime<Utc>,
+        bucket: Duration,
+        traceparent: Option<&'b str>,
+    ) -> Self {
+        Self { batch, batch_id, batch_no, now, bucket, traceparent, open: BTreeMap::new(), rows: Vec::new() }
+    }
+
+    /// Takes the next disbursement of the message, at `position`. A refused one goes nowhere.
+    pub(crate) fn add(&mut self, position: usize, item: &Disbursement<'_>) {
+        if item.refusal.is_some() {
+            return;
+        }
+        let due = item.scheduled_at.filter(|at| *at > self.now).map(|at| rounded_up(at, self.bucket));
+        let open = self.open.entry(due).or_default();
+        open.push(position);
+        if open.len() == CHUNK_ENTRIES_MAX {
+            let full = std::mem::take(open);
+            self.close(due, &full);
         }
     }
-    groups
+
+    /// All chunks: what is due now before what is due later.
+    pub(crate) fn finish(&mut self) -> Vec<OutboxRow> {
+        for (due, positions) in std::mem::take(&mut self.open) {
+            self.close(due, &positions);
+        }
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Few instructions are owned at a time: a large message would otherwise be in memory once more.
+    fn close(&mut self, due_at: Option<DateTime<Utc>>, positions: &[usize]) {
+        let items = positions.iter().filter_map(|position| self.batch.items_from(*position).next());
+        let instructions: Vec<Instruction> = items.filter_map(|item| instruction(&item)).collect();
+        for mut chunk in InstructionChunk::split(self.batch_id, self.batch_no, 0, instructions) {
+            chunk.chunk_no = u32::try_from(self.rows.len()).unwrap_or(u32::MAX);
+            self.rows.push(OutboxRow::instructions(&chunk, due_at, self.traceparent));
+        }
+    }
 }
 
 /// The first multiple of `bucket` that is not before `at`.
@@ -61,19 +79,20 @@ fn rounded_up(at: DateTime<Utc>, bucket: Duration) -> DateTime<Utc> {
     DateTime::from_timestamp(buckets.saturating_mul(bucket), 0).unwrap_or(at)
 }
 
-fn instruction((item, payable): &Accepted<'_, '_>) -> Instruction {
-    let text = |field: &Option<std::borrow::Cow<'_, str>>| field.as_deref().unwrap_or_default().to_owned();
-    Instruction {
+fn instruction(item: &Disbursement<'_>) -> Option<Instruction> {
+    let payable = item.payable()?;
+    let text = |field: Option<&str>| field.unwrap_or_default().to_owned();
+    Some(Instruction {
         seq: item.seq,
-        reference_id: item.reference_id.clone().into_owned(),
-        from_fa: payable.from_fa.clone(),
-        to_fa: payable.to_fa.clone(),
+        reference_id: item.reference_id.to_owned(),
+        from_fa: payable.from_fa,
+        to_fa: payable.to_fa,
         amount: payable.money,
         scheduled_at: item.scheduled_at,
-        payee_name: text(&item.payee_name),
-        purpose: text(&item.purpose),
-        note: text(&item.note),
-    }
+        payee_name: text(item.payee_name),
+        purpose: text(item.purpose),
+        note: text(item.note),
+    })
 }
 
 #[cfg(test)]
@@ -119,9 +138,11 @@ mod tests {
             default_currency: None,
             max_schedule_ahead: TimeDelta::days(1),
         };
-        let batch = disburse::read(body.as_bytes(), &rules, at(0)).expect("taken");
+        let batch = disburse::read(body.into_bytes(), &rules, at(0)).expect("taken");
         let batch_id = BatchId::accepted_at(at(0));
-        let rows = of(&batch, batch_id, BatchNo(1), at(0), Duration::from_secs(5), None);
+        let mut chunks = Chunks::new(&batch, batch_id, BatchNo(1), at(0), Duration::from_secs(5), None);
+        batch.items().enumerate().for_each(|(position, item)| chunks.add(position, &item));
+        let rows = chunks.finish();
         let seen: Vec<(Option<DateTime<Utc>>, u32, usize)> = rows
             .iter()
             .map(|row| {

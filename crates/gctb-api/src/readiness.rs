@@ -15,19 +15,21 @@ const LOOK_TIME_MAX: Duration = Duration::from_secs(120);
 const NO_PARTITION: &str =
     "no partition takes this month's batches: run `gctb migrate`, or start gctb-status, which makes it";
 
-/// Keeps the health component `database` up to date until the shutdown is requested.
+/// Keeps the health component `database` up to date until the shutdown is requested. A look that gives no answer within
+/// `answer_time_max` counts as one that fails: it may wait for as long as the database's own limits allow.
 ///
 /// # Errors
 /// [`NotDurable`] where the settings want a database that keeps what it confirms, and it does not.
 pub(crate) fn watch(
     db: &Db,
     settings: &ReadinessSettings,
+    answer_time_max: Duration,
     durability: DurabilitySettings,
     clock: fn() -> DateTime<Utc>,
     health: &Health,
     shutdown: &Shutdown,
 ) -> Result<(), NotDurable> {
-    let component = health.component("database");
+    let component = health.watched("database", settings.check_interval + answer_time_max);
     let heartbeat = health.heartbeat("readiness", settings.check_interval + LOOK_TIME_MAX);
     loop {
         let trouble = match database_state(db, durability, clock())? {

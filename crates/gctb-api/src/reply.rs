@@ -8,17 +8,33 @@ use actix_web::http::header::{ContentType, RETRY_AFTER};
 use gctb_connect::{HeaderCode, Mode, ShapeError, answer};
 use gctb_db::{DbError, Fate};
 
+use crate::pieces::{self, PIECE_BYTES, Pieces, Progress};
+
 /// An answer in the specification's form.
-#[derive(Debug)]
 pub(crate) struct Reply {
     status: StatusCode,
     body: Vec<u8>,
+    /// What follows `body` where the answer is large.
+    rest: Option<Box<dyn Pieces>>,
 }
 
 impl Reply {
     /// The message was taken and answered.
     pub(crate) fn taken(body: Vec<u8>) -> Self {
-        Self { status: StatusCode::OK, body }
+        Self { status: StatusCode::OK, body, rest: None }
+    }
+
+    /// The message was taken, and is answered by `pieces`, after `begun`.
+    ///
+    /// # Errors
+    /// Where the database cannot be used; nothing of the answer is sent then.
+    pub(crate) fn in_pieces(begun: Vec<u8>, mut pieces: impl Pieces + 'static) -> Result<Self, DbError> {
+        let mut body = begun;
+        let rest: Option<Box<dyn Pieces>> = match pieces.write(&mut body, PIECE_BYTES)? {
+            Progress::Done => None,
+            Progress::More => Some(Box::new(pieces)),
+        };
+        Ok(Self { status: StatusCode::OK, body, rest })
     }
 
     /// The message was refused by its header. OpenG2P's client reads nothing but the HTTP status.
@@ -35,11 +51,17 @@ impl Reply {
                 | HeaderCode::TotalCountLimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
             },
         };
-        Self { status, body }
+        Self { status, body, rest: None }
     }
 
-    pub(crate) fn into_response(self) -> HttpResponse {
-        HttpResponse::build(self.status).content_type(ContentType::json()).body(self.body)
+    /// The response. Whoever has not read a large one to its end after `read_max` is cut off.
+    pub(crate) fn into_response(self, read_max: Duration) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status);
+        response.content_type(ContentType::json());
+        match self.rest {
+            None => response.body(self.body),
+            Some(rest) => response.streaming(pieces::stream(self.body, rest, read_max)),
+        }
     }
 }
 

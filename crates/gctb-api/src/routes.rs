@@ -6,9 +6,11 @@ use actix_web::web::{self, Data, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use gctb_runtime::trace;
 
+use crate::body::{self, BodyLimits};
+use crate::budget::Room;
 use crate::reply::{Reply, RequestError};
 use crate::world::World;
-use crate::{body, docs, intake, status};
+use crate::{docs, intake, status};
 
 /// Where disburse messages go.
 pub(crate) const DISBURSE: &str = "/disburse/sync/disburse";
@@ -34,14 +36,17 @@ pub(crate) fn api(world: World) -> impl FnOnce(&mut ServiceConfig) + Clone {
 }
 
 async fn disburse(request: HttpRequest, payload: Payload, world: Data<World>) -> HttpResponse {
-    answer("disburse", request, payload, world, |world, body| {
-        intake::take(world, body, (world.clock)(), trace::current_traceparent().as_deref())
+    let limits = world.bodies.clone();
+    answer("disburse", request, payload, world, &limits, |world, body, room| {
+        intake::take(world, body, room, (world.clock)(), trace::current_traceparent().as_deref())
     })
     .await
 }
 
 async fn txn_status(request: HttpRequest, payload: Payload, world: Data<World>) -> HttpResponse {
-    answer("status", request, payload, world, |world, body| status::tell(world, body, (world.clock)())).await
+    let limits = world.questions.clone();
+    answer("status", request, payload, world, &limits, |world, body, _room| status::tell(world, &body, (world.clock)()))
+        .await
 }
 
 async fn answer(
@@ -49,10 +54,11 @@ async fn answer(
     request: HttpRequest,
     payload: Payload,
     world: Data<World>,
-    work: impl FnOnce(&World, &[u8]) -> Result<Reply, RequestError> + Send + 'static,
+    limits: &BodyLimits,
+    work: impl FnOnce(&World, Vec<u8>, Room) -> Result<Reply, RequestError> + Send + 'static,
 ) -> HttpResponse {
     let began = Instant::now();
-    let result = work_on(endpoint, &request, payload, &world, work).await;
+    let result = work_on(endpoint, &request, payload, &world, limits, work).await;
     world.metrics.request(endpoint, began.elapsed());
     result.map_or_else(
         |error| {
@@ -60,7 +66,7 @@ async fn answer(
             log(endpoint, &error);
             error.into_response(world.retry_after)
         },
-        Reply::into_response,
+        |reply| reply.into_response(world.answer_timeout),
     )
 }
 
@@ -69,21 +75,17 @@ async fn work_on(
     request: &HttpRequest,
     payload: Payload,
     world: &Data<World>,
-    work: impl FnOnce(&World, &[u8]) -> Result<Reply, RequestError> + Send + 'static,
+    limits: &BodyLimits,
+    work: impl FnOnce(&World, Vec<u8>, Room) -> Result<Reply, RequestError> + Send + 'static,
 ) -> Result<Reply, RequestError> {
     let span = tracing::info_span!("request", endpoint);
     if let Some(parent) = request.headers().get("traceparent").and_then(|value| value.to_str().ok()) {
         trace::set_parent(&span, parent);
     }
-    let (body, room) = body::receive(request, payload, &world.bodies).await?;
+    let (body, room) = body::receive(request, payload, limits).await?;
     let world = world.clone();
     // A sender that goes away does not stop the work: the room stays taken until it ends.
-    let work = move || {
-        let result = span.in_scope(|| work(&world, &body));
-        drop((body, room));
-        result
-    };
-    web::block(work).await.unwrap_or(Err(RequestError::Interrupted))
+    web::block(move || span.in_scope(|| work(&world, body, room))).await.unwrap_or(Err(RequestError::Interrupted))
 }
 
 /// Faults of ours are logged; those of senders are theirs to know, and counted.

@@ -33,7 +33,12 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let world = World::new(settings, db.clone(), outbox, Metrics::new(telemetry.meter()), Utc::now)?;
     workers.spawn("readiness", {
         let (settings, health, shutdown) = (settings.clone(), health.clone(), shutdown.clone());
-        move || readiness::watch(&db, &settings.readiness, settings.durability, Utc::now, &health, &shutdown)
+        // The pool's wait for a connection, and as long again for the questions.
+        let answer_time_max = settings.database.connect_timeout * 2;
+        move || {
+            let (readiness, durability) = (&settings.readiness, settings.durability);
+            readiness::watch(&db, readiness, answer_time_max, durability, Utc::now, &health, &shutdown)
+        }
     })?;
     workers.spawn("http", {
         let (settings, telemetry, shutdown) = (settings.clone(), telemetry.clone(), shutdown.clone());

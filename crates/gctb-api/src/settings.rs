@@ -62,9 +62,15 @@ pub struct HttpSettings {
     pub body_bytes_max: u32,
     /// Bytes of all bodies in hand.
     pub bodies_in_flight_bytes_max: u32,
+    /// How long a request waits for room for its body.
+    #[serde(with = "duration")]
+    pub room_wait: Duration,
     /// How long a body may take to arrive.
     #[serde(with = "duration")]
     pub body_timeout: Duration,
+    /// How long a sender may take to read a large answer.
+    #[serde(with = "duration")]
+    pub answer_timeout: Duration,
     /// What Retry-After says.
     #[serde(with = "duration")]
     pub retry_after: Duration,
@@ -121,6 +127,10 @@ pub struct IntakeSettings {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StatusSettings {
+    /// Bytes of one body.
+    pub body_bytes_max: u32,
+    /// Bytes of all bodies in hand.
+    pub bodies_in_flight_bytes_max: u32,
     /// References of one request.
     pub references_max: usize,
     /// Disbursements on a page.
@@ -153,9 +163,6 @@ pub enum UnusableSetting {
     /// Too long for a calendar.
     #[error("the setting intake.schedule_ahead_max is too long")]
     ScheduleAhead,
-    /// No body would ever fit.
-    #[error("the setting http.bodies_in_flight_bytes_max must be at least http.body_bytes_max")]
-    BodiesInFlight,
     /// Pages of no size, or a default above the limit.
     #[error("the setting status.page_size_default must lie between 1 and status.page_size_max")]
     PageSize,
@@ -197,15 +204,6 @@ impl Settings {
             default_page_size: status.page_size_default,
         })
     }
-
-    /// The byte limits of bodies: of one, and of all in hand.
-    ///
-    /// # Errors
-    /// Where no body would ever fit.
-    pub fn body_limits(&self) -> Result<(u32, u32), UnusableSetting> {
-        let (one, all) = (self.http.body_bytes_max, self.http.bodies_in_flight_bytes_max);
-        if all < one { Err(UnusableSetting::BodiesInFlight) } else { Ok((one, all)) }
-    }
 }
 
 #[cfg(test)]
@@ -223,7 +221,7 @@ mod tests {
         let settings = load(&[]).expect("the defaults can be read");
         assert_eq!(settings.rules().expect("make sense").max_disbursements, 100_000);
         assert_eq!(settings.limits().expect("make sense").max_page_size, 2_000);
-        assert_eq!(settings.body_limits().expect("make sense").0, 64 << 20);
+        assert_eq!(settings.http.body_bytes_max, 64 << 20);
         assert_eq!(settings.senders.mode_of("anybody"), Mode::OpenG2p);
         assert!(!format!("{settings:?}").contains("hush"));
     }

@@ -10,6 +10,7 @@ use gctb_db::Db;
 use gctb_outbox::Outbox;
 
 use crate::body::BodyLimits;
+use crate::budget::ByteBudget;
 use crate::metrics::Metrics;
 use crate::settings::{SenderSettings, Settings, UnusableSetting};
 
@@ -25,7 +26,11 @@ pub(crate) struct World {
     pub(crate) senders: SenderSettings,
     pub(crate) bridge_id: String,
     pub(crate) schedule_bucket: Duration,
+    /// Limits of disburse messages.
     pub(crate) bodies: BodyLimits,
+    /// Limits of status messages, which never wait for a batch.
+    pub(crate) questions: BodyLimits,
+    pub(crate) answer_timeout: Duration,
     pub(crate) retry_after: Duration,
 }
 
@@ -41,12 +46,14 @@ impl World {
         metrics: Metrics,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, UnusableSetting> {
-        let (one_bytes_max, all_bytes_max) = settings.body_limits()?;
-        let bodies = BodyLimits {
+        let limits = |one_bytes_max, all_bytes_max| BodyLimits {
             one_bytes_max,
-            budget: crate::budget::ByteBudget::new(all_bytes_max),
+            budget: ByteBudget::new(all_bytes_max),
+            room_wait: settings.http.room_wait,
             timeout: settings.http.body_timeout,
         };
+        let bodies = limits(settings.http.body_bytes_max, settings.http.bodies_in_flight_bytes_max);
+        let questions = limits(settings.status.body_bytes_max, settings.status.bodies_in_flight_bytes_max);
         metrics.watch_bodies(bodies.budget.clone());
         Ok(Self {
             rules: settings.rules()?,
@@ -60,6 +67,8 @@ impl World {
             metrics,
             clock,
             bodies,
+            questions,
+            answer_timeout: settings.http.answer_timeout,
         })
     }
 

@@ -18,7 +18,7 @@ use crate::settings::StoreSettings;
 use crate::store::{Listed, Store, StoreError};
 
 /// Lines of one commit.
-const STRETCH: usize = 1_000;
+const STRETCH: usize = 5_000;
 /// How long an empty file must have been unchanged: a bank may make a file before it writes it.
 const EMPTY_SETTLE: Duration = Duration::from_secs(60);
 /// Longest silence of the worker before it counts as stuck.
@@ -121,7 +121,7 @@ impl<P: Fn(Vec<OutboxRow>)> Answers<P> {
         let settled = |file: &Listed, since: Instant| self.seen.contains_key(file) && now - since >= long_enough(file);
         let mut stable: Vec<&Listed> =
             listed.iter().filter(|(file, since)| settled(file, **since)).map(|(file, _)| file).collect();
-        // In the order in which the bank wrote them: a return must not overtake the payment that it takes back.
+        // In the order in which the bank wrote them, as far as times tell; what comes in another order ends alike.
         stable.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         let mut result = Ok(());
         for file in stable {

@@ -1,9 +1,9 @@
-//! The consumer's part: a chunk of payments becomes ledger rows with a place in a payment file, in one commit.
+//! The consumer's part: polled payments become ledger rows with a place in a payment file, a batch's together in one commit.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use gctb_db::{ClaimOutcome, Db, DbError, Fate, FileClaim, FileGroup, FilePlace, OutboxRow};
-use gctb_domain::BackendName;
+use gctb_domain::{BackendName, BatchId, BatchNo, FinancialAddress, ReasonCode};
 use gctb_events::{Event, Payment, PaymentChunk};
 use gctb_runtime::{DeadEntry, HandleError, Handled, Handler, Incoming};
 
@@ -12,6 +12,8 @@ use crate::settings::FilesSettings;
 
 /// Longest narrative of a line, in characters (ISO 20022 allows 140 for unstructured remittance information).
 const NARRATIVE_CHARS_MAX: usize = 140;
+/// Most instructions of one commit: enough that a commit costs little for each, and few enough that its locks are short.
+const COMMIT_MAX: usize = 5_000;
 
 /// Claims what arrives on this backend's topic.
 pub struct Claims<P> {
@@ -32,24 +34,41 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
         Self { backend, db, publish, layout, rows_max: settings.rows_max, close_after_ms, files: HashMap::new() }
     }
 
-    /// Claims the payments of one chunk. Where Postgres refuses the content, halves it until the bad entry stands alone.
-    fn claim(
+    /// Claims what was ordered of one batch, commit by commit, and closes each file that becomes full.
+    fn claim_batch(
         &mut self,
-        incoming: &Incoming<PaymentChunk>,
-        payments: &[Payment],
+        order: &Order<'_>,
+        mut wanted: &[Wanted<'_>],
         handled: &mut Tally,
     ) -> Result<(), HandleError> {
-        let claims: Vec<FileClaim> = payments.iter().map(|payment| self.to_claim(payment)).collect();
-        self.make_room(&claims)?;
-        let chunk = &incoming.event;
+        let mut payers = Payers::default();
+        while !wanted.is_empty() {
+            let claims: Vec<FileClaim> =
+                wanted.iter().take(COMMIT_MAX).map(|wanted| self.to_claim(&mut payers, wanted.payment)).collect();
+            let (now, later) = wanted.split_at(self.how_many_fit(&claims));
+            self.claim(order, now, &claims[..now.len()], handled)?;
+            self.close_full()?;
+            wanted = later;
+        }
+        Ok(())
+    }
+
+    /// Claims in one commit. Where Postgres refuses the content, in two halves, until the bad payment stands alone.
+    fn claim(
+        &mut self,
+        order: &Order<'_>,
+        wanted: &[Wanted<'_>],
+        claims: &[FileClaim],
+        handled: &mut Tally,
+    ) -> Result<(), HandleError> {
         let claimed = self.db.claim_for_files(
             &self.backend,
-            chunk.batch_id,
-            chunk.batch_no,
-            &claims,
+            order.batch,
+            order.batch_no,
+            claims,
             &self.files,
             self.close_after_ms,
-            incoming.traceparent.as_deref(),
+            order.traceparent,
         );
         match claimed {
             Ok(outcome) => {
@@ -60,44 +79,57 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
             }
             Err(error) => match error.fate() {
                 Fate::Retry => Err(HandleError::Retry(Box::new(error))),
-                Fate::Refused if payments.len() > 1 => {
-                    let (first, second) = payments.split_at(payments.len() / 2);
-                    self.claim(incoming, first, handled)?;
-                    self.claim(incoming, second, handled)
+                Fate::Refused if wanted.len() > 1 => {
+                    let half = wanted.len() / 2;
+                    self.claim(order, &wanted[..half], &claims[..half], handled)?;
+                    self.claim(order, &wanted[half..], &claims[half..], handled)
                 }
                 Fate::Refused | Fate::Unknown => {
-                    handled.dead.push(dead(incoming, payments, &error));
+                    let same_message = |a: &Wanted<'_>, b: &Wanted<'_>| std::ptr::eq(a.message, b.message);
+                    handled.dead.extend(wanted.chunk_by(same_message).filter_map(|wanted| dead(wanted, &error)));
                     Ok(())
                 }
             },
         }
     }
 
-    /// Closes the files that the claims would fill beyond their limit; the claim opens new ones.
-    fn make_room(&mut self, claims: &[FileClaim]) -> Result<(), HandleError> {
-        let full: Vec<FileGroup> = self
+    /// How many of the claims, from the first on, their files have room for. At least one: no file stays full.
+    fn how_many_fit(&self, claims: &[FileClaim]) -> usize {
+        let mut rows: HashMap<FileGroup, usize> = HashMap::new();
+        let fits = |claim: &FileClaim| {
+            let group = claim.group();
+            let before = self.files.get(&group).map_or(0, |place| place.rows);
+            let rows = rows.entry(group).or_insert(before);
+            *rows += 1;
+            *rows <= self.rows_max
+        };
+        claims.iter().map(fits).take_while(|fits| *fits).count().max(1)
+    }
+
+    /// Closes the files that have no room any more, so that they leave at once; the next claim opens new ones.
+    fn close_full(&mut self) -> Result<(), HandleError> {
+        let full: Vec<(FileGroup, i64)> = self
             .files
             .iter()
-            .filter(|(_, place)| place.rows + claims.len() > self.rows_max)
-            .map(|(group, _)| group.clone())
+            .filter(|(_, place)| place.rows >= self.rows_max)
+            .map(|(group, place)| (group.clone(), place.file_id))
             .collect();
-        for group in full {
-            if let Some(place) = self.files.get(&group) {
-                self.db.close_file(place.file_id).map_err(|error| HandleError::Retry(Box::new(error)))?;
-            }
+        for (group, file_id) in full {
+            self.db.close_file(file_id).map_err(|error| HandleError::Retry(Box::new(error)))?;
             self.files.remove(&group);
         }
         Ok(())
     }
 
-    fn to_claim(&self, payment: &Payment) -> FileClaim {
+    fn to_claim(&self, payers: &mut Payers, payment: &Payment) -> FileClaim {
         let instruction = &payment.instruction;
         let text = if instruction.note.is_empty() { &instruction.purpose } else { &instruction.note };
         let narrative: String = text.chars().take(NARRATIVE_CHARS_MAX).collect();
-        let refusal = self
-            .layout
-            .refusal(&instruction.from_fa, &payment.resolved_fa, [&instruction.payee_name, &narrative])
-            .map(|(code, message)| (code, message.to_owned()));
+        let refusal = if payers.carried(&self.layout, &instruction.from_fa) {
+            self.layout.refusal(&payment.resolved_fa, [&instruction.payee_name, &narrative])
+        } else {
+            Some((ReasonCode::PayerFaInvalid, "a payment file cannot carry the payer's address"))
+        };
         FileClaim {
             seq: instruction.seq,
             payer_fa: instruction.from_fa.as_str().to_owned(),
@@ -106,7 +138,26 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
             scheduled_at: instruction.scheduled_at,
             payee_name: instruction.payee_name.clone(),
             narrative,
-            refusal,
+            refusal: refusal.map(|(code, message)| (code, message.to_owned())),
+        }
+    }
+}
+
+/// The last payer that was looked at: a batch has few, mostly one, and an address costs as much to take apart as all else.
+#[derive(Default)]
+struct Payers {
+    last: Option<(FinancialAddress, bool)>,
+}
+
+impl Payers {
+    fn carried(&mut self, layout: &Layout, payer: &FinancialAddress) -> bool {
+        match &self.last {
+            Some((last, carried)) if last == payer => *carried,
+            _ => {
+                let carried = layout.carries_payer(payer);
+                self.last = Some((payer.clone(), carried));
+                carried
+            }
         }
     }
 }
@@ -116,14 +167,39 @@ impl<P: Fn(Vec<OutboxRow>)> Handler for Claims<P> {
 
     fn handle(&mut self, polled: &[Incoming<PaymentChunk>]) -> Result<Handled, HandleError> {
         let mut tally = Tally::default();
-        for incoming in polled {
-            // A file's lines must be fewer than its limit even when one chunk is larger than that.
-            for payments in incoming.event.payments.chunks(self.rows_max.max(1)) {
-                self.claim(incoming, payments, &mut tally)?;
-            }
+        // In order of the batches' ids, and each batch at once: commits are what costs.
+        let mut orders: BTreeMap<Order<'_>, Vec<Wanted<'_>>> = BTreeMap::new();
+        for message in polled {
+            let wanted = message.event.payments.iter().map(|payment| Wanted { payment, message });
+            orders.entry(Order::of(message)).or_default().extend(wanted);
+        }
+        for (order, wanted) in &orders {
+            self.claim_batch(order, wanted, &mut tally)?;
         }
         Ok(tally.into_handled())
     }
+}
+
+/// What claims of one commit have in common.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Order<'a> {
+    batch: BatchId,
+    batch_no: BatchNo,
+    traceparent: Option<&'a str>,
+}
+
+impl<'a> Order<'a> {
+    fn of(message: &'a Incoming<PaymentChunk>) -> Self {
+        let PaymentChunk { batch_id, batch_no, .. } = message.event;
+        Self { batch: batch_id, batch_no, traceparent: message.traceparent.as_deref() }
+    }
+}
+
+/// A payment, and the message that brought it.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    payment: &'a Payment,
+    message: &'a Incoming<PaymentChunk>,
 }
 
 #[derive(Default)]
@@ -159,7 +235,15 @@ impl Tally {
     }
 }
 
-fn dead(incoming: &Incoming<PaymentChunk>, payments: &[Payment], error: &DbError) -> DeadEntry {
-    let alone = PaymentChunk { payments: payments.to_vec(), ..incoming.event.clone() };
-    DeadEntry { payload: alone.encode(), reason: error.to_string(), origin: incoming.origin.clone() }
+/// The payments of one message as a message of their own.
+fn dead(wanted: &[Wanted<'_>], error: &DbError) -> Option<DeadEntry> {
+    let Incoming { event, origin, .. } = wanted.first()?.message;
+    let payments = wanted.iter().map(|wanted| wanted.payment.clone()).collect();
+    let alone = PaymentChunk { payments, ..without_payments(event) };
+    Some(DeadEntry { payload: alone.encode(), reason: error.to_string(), origin: origin.clone() })
+}
+
+fn without_payments(chunk: &PaymentChunk) -> PaymentChunk {
+    let PaymentChunk { batch_id, batch_no, chunk_no, part, payments: _ } = *chunk;
+    PaymentChunk { batch_id, batch_no, chunk_no, part, payments: Vec::new() }
 }

@@ -30,7 +30,9 @@ pub struct Deliveries {
     settings: FilesSettings,
     /// New at each start: what an earlier process began is not ours to put.
     owner: Uuid,
-    failures: u32,
+    /// Since when puts fail with nothing to be seen. Time counts, not puts: many files that meet one short outage of the
+    /// folder would all wait for the longest time.
+    failing_since: Option<Instant>,
     bank: Component,
     database: Component,
     heartbeat: Heartbeat,
@@ -60,7 +62,7 @@ impl Deliveries {
             layout,
             settings,
             owner: Uuid::new_v4(),
-            failures: 0,
+            failing_since: None,
             bank: health.component("bank folder"),
             database: health.component("payment files"),
             heartbeat: health.heartbeat("deliveries", SILENCE_MAX),
@@ -150,13 +152,13 @@ impl Deliveries {
         match outcome {
             Some(PutOutcome::Delivered) => {
                 count("delivered");
-                self.failures = 0;
+                self.failing_since = None;
                 self.bank.ok();
                 tracing::info!(file = %file.name, lines, "payment file delivered");
             }
             Some(PutOutcome::NothingSeen { retry_after_ms }) => {
                 count("nothing_seen");
-                self.failures = self.failures.saturating_add(1);
+                self.failing_since.get_or_insert_with(Instant::now);
                 if self.bank.failing("payment files cannot be put into the bank's folder; they wait") {
                     tracing::warn!(file = %file.name, retry_after_ms, "a payment file could not be put; nothing of it was seen");
                 }
@@ -203,7 +205,9 @@ impl Deliveries {
     }
 
     fn backoff_ms(&self) -> i64 {
-        let wait = self.settings.retry_min.saturating_mul(1 << self.failures.min(16)).min(self.settings.retry_max);
+        // As long again as it has lasted: each wait is about twice the one before.
+        let lasted = self.failing_since.map_or(Duration::ZERO, |since| since.elapsed());
+        let wait = lasted.max(self.settings.retry_min).min(self.settings.retry_max);
         i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)
     }
 }

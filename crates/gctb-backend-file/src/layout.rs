@@ -5,7 +5,7 @@
 //! are the same each time. Nothing is neutralised here: a payment file is read by a bank, not by a spreadsheet.
 
 use gctb_db::{OutgoingFile, PaymentLine};
-use gctb_domain::{FaKind, FaStrategies, FinancialAddress, ReasonCode};
+use gctb_domain::{AddressParts, FaKind, FaStrategies, FinancialAddress, ReasonCode};
 use sha2::{Digest, Sha256};
 
 use crate::settings::ColumnSettings;
@@ -92,16 +92,14 @@ impl Layout {
         Self { strategies, columns }
     }
 
-    /// Says why an instruction cannot be a line, if so. What passes here can be rendered.
-    pub fn refusal(
-        &self,
-        payer: &FinancialAddress,
-        payee: &FinancialAddress,
-        texts: [&str; 2],
-    ) -> Option<(ReasonCode, &'static str)> {
-        if self.debit_account(payer).is_none() {
-            return Some((ReasonCode::PayerFaInvalid, "a payment file cannot carry the payer's address"));
-        }
+    /// Whether a file can debit this payer.
+    pub fn carries_payer(&self, payer: &FinancialAddress) -> bool {
+        self.debit_account(payer).is_some()
+    }
+
+    /// Says why an instruction cannot be a line of its payer's file, if so. What passes here, and whose payer
+    /// [`Layout::carries_payer`], can be rendered.
+    pub fn refusal(&self, payee: &FinancialAddress, texts: [&str; 2]) -> Option<(ReasonCode, &'static str)> {
         if self.payee(payee).is_none() {
             return Some((ReasonCode::PayeeFaInvalid, "a payment file cannot carry the payee's address"));
         }
@@ -156,23 +154,31 @@ impl Layout {
     }
 
     fn payee(&self, address: &FinancialAddress) -> Option<Payee> {
-        let account = self.part(address, &self.columns.beneficiary_account).filter(|account| is_account(account))?;
-        let optional = |names: &[String]| self.part(address, names).unwrap_or_default();
-        Some(Payee { account, bank: optional(&self.columns.bank_code), branch: optional(&self.columns.branch_code) })
+        let parts = self.parts(address)?;
+        let account = first_of(&parts, &self.columns.beneficiary_account).filter(|account| is_account(account))?;
+        let optional = |names: &[String]| first_of(&parts, names).unwrap_or_default().to_owned();
+        let (bank, branch) = (optional(&self.columns.bank_code), optional(&self.columns.branch_code));
+        Some(Payee { account: account.to_owned(), bank, branch })
     }
 
     fn debit_account(&self, address: &FinancialAddress) -> Option<String> {
-        self.part(address, &self.columns.debit_account).filter(|account| is_account(account))
+        let parts = self.parts(address)?;
+        first_of(&parts, &self.columns.debit_account).filter(|account| is_account(account)).map(str::to_owned)
     }
 
-    /// The first of the named parts that the address has, if it is a place that can be paid.
-    fn part(&self, address: &FinancialAddress, names: &[String]) -> Option<String> {
+    /// The parts of an address, if it is a place that can be paid.
+    fn parts<'a>(&'a self, address: &'a FinancialAddress) -> Option<AddressParts<'a>> {
         let (strategy, parts) = self.strategies.parts(address)?;
         match strategy.kind() {
-            FaKind::Address => names.iter().find_map(|name| parts.get(name.as_str()).map(|part| (*part).to_owned())),
+            FaKind::Address => Some(parts),
             FaKind::Id => None,
         }
     }
+}
+
+/// The first of the named parts that an address has.
+fn first_of<'a>(parts: &AddressParts<'a>, names: &[String]) -> Option<&'a str> {
+    names.iter().find_map(|name| parts.get(name.as_str()).copied())
 }
 
 fn is_account(account: &str) -> bool {
@@ -269,14 +275,13 @@ mod tests {
     fn what_the_layout_cannot_carry_is_refused_by_name() {
         let fa = |text: &str| FinancialAddress::parse(text).expect(text);
         let payer = fa("account:1212121212@treasury.cbk.bank_acc");
-        let code = |payer: &FinancialAddress, payee: &str, note: &str| {
-            layout().refusal(payer, &fa(payee), ["Jane", note]).map(|(code, _)| code)
-        };
-        assert_eq!(code(&payer, "phone:+254700000001", ""), None);
-        assert_eq!(code(&payer, "token:ABC@nationalId", ""), Some(ReasonCode::PayeeFaInvalid));
-        assert_eq!(code(&payer, "account_no:1 2@BIC", ""), Some(ReasonCode::PayeeFaInvalid));
-        assert_eq!(code(&fa("voucher:1@x"), "phone:+254700000001", ""), Some(ReasonCode::PayerFaInvalid));
-        assert_eq!(code(&payer, "phone:+254700000001", "a\nb"), Some(ReasonCode::DisbursementInvalid));
+        let code = |payee: &str, note: &str| layout().refusal(&fa(payee), ["Jane", note]).map(|(code, _)| code);
+        assert_eq!(code("phone:+254700000001", ""), None);
+        assert_eq!(code("token:ABC@nationalId", ""), Some(ReasonCode::PayeeFaInvalid));
+        assert_eq!(code("account_no:1 2@BIC", ""), Some(ReasonCode::PayeeFaInvalid));
+        assert_eq!(code("phone:+254700000001", "a\nb"), Some(ReasonCode::DisbursementInvalid));
+        assert!(layout().carries_payer(&payer));
+        assert!(!layout().carries_payer(&fa("voucher:1@x")));
     }
 
     #[test]

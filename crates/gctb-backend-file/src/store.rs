@@ -9,7 +9,7 @@
 //! process can create. A put opens its own gate directly before the link, and it first opens those of all earlier puts: who
 //! froze before his gate finds it open and stops; who had gone through it leaves the file to an operator.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use gctb_db::PutNumber;
@@ -120,22 +120,38 @@ impl Store {
     /// [`PutError`], which says what is known of the file then.
     pub fn put_new(&self, name: &str, number: PutNumber, bytes: Vec<u8>) -> Result<(), PutError> {
         let unfinished = format!("{}{name}.{}", self.writing(), number.this);
-        self.operator
-            .write(&unfinished, bytes)
-            .map_err(|error| PutError::NothingSeen(StoreError::new("write a payment file")(error)))?;
+        fail::fail_point!("file.put.written.before");
+        if let Err(error) = self.write(&unfinished, &bytes) {
+            // What a full folder took of it would take the room of the next try, whose name is another.
+            self.forget(&unfinished);
+            let error = opendal::Error::new(ErrorKind::Unexpected, "the bytes could not be written").set_source(error);
+            return Err(PutError::NothingSeen(StoreError::new("write a payment file")(error)));
+        }
+        fail::fail_point!("file.put.written.after");
         let mut opened = Vec::new();
         let put = self.go_through_gates(name, number, &mut opened).and_then(|()| self.link(&unfinished, name));
         if matches!(put, Err(PutError::NothingSeen(_))) {
             // This put is over and did nothing: it leaves the gates as it found them, or the next one would take a gate that
             // this one opened for a writer that went through. Who goes through one meanwhile is seen by the next put.
+            fail::fail_point!("file.put.gate_closed.before");
             opened.iter().for_each(|gate| self.close_gate(name, *gate));
+            fail::fail_point!("file.put.gate_closed.after");
         }
         self.forget(&unfinished);
         put
     }
 
+    /// Writes and syncs bytes in a folder that is there. opendal would make a folder that is gone: while the bank's is not
+    /// mounted, files would go where no bank looks, and count as delivered.
+    fn write(&self, unfinished: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut file = std::fs::File::create(self.root.join(unfinished))?;
+        file.write_all(bytes)?;
+        file.sync_all()
+    }
+
     /// Opens the gates of all earlier puts and then its own, and notes which it opened.
     fn go_through_gates(&self, name: &str, number: PutNumber, opened: &mut Vec<i32>) -> Result<(), PutError> {
+        fail::fail_point!("file.put.gate.before");
         for put in 1..=number.this {
             if self.open_gate(name, put)? {
                 opened.push(put);
@@ -143,12 +159,14 @@ impl Store {
                 return Err(PutError::EarlierPut);
             }
         }
+        fail::fail_point!("file.put.gate.after");
         Ok(())
     }
 
     /// Gives written bytes their own name, if it is free.
     fn link(&self, unfinished: &str, name: &str) -> Result<(), PutError> {
         let target = self.root.join(&self.outgoing).join(name);
+        fail::fail_point!("file.put.link.before");
         std::fs::hard_link(self.root.join(unfinished), &target).map_err(|error| {
             if !did_nothing(error.kind()) {
                 return PutError::Unclear(error);
@@ -157,6 +175,7 @@ impl Store {
                 opendal::Error::new(ErrorKind::Unexpected, "the file could not be given its name").set_source(error);
             PutError::NothingSeen(StoreError::new("put a payment file")(error))
         })?;
+        fail::fail_point!("file.put.link.after");
         // The name must outlast a power cut as the bytes do. It can be seen by now, whatever this says.
         let folder = std::fs::File::open(self.root.join(&self.outgoing)).and_then(|folder| folder.sync_all());
         if let Err(error) = folder {
@@ -189,9 +208,11 @@ impl Store {
     }
 
     fn forget(&self, unfinished: &str) {
+        fail::fail_point!("file.put.tidied.before");
         if let Err(error) = self.operator.delete(unfinished) {
             tracing::warn!(error = %error, "an unfinished file could not be removed; it is hidden and does no harm");
         }
+        fail::fail_point!("file.put.tidied.after");
     }
 
     fn writing(&self) -> String {
@@ -281,7 +302,10 @@ impl Store {
             }
             target = format!("{place}{name}.{copy}");
         }
-        match self.operator.rename(&format!("{}{name}", self.incoming), &target) {
+        fail::fail_point!("answers.moved.before");
+        let moved = self.operator.rename(&format!("{}{name}", self.incoming), &target);
+        fail::fail_point!("answers.moved.after");
+        match moved {
             Ok(_) => Ok(()),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
             Err(error) => Err(StoreError::new(doing)(error)),

@@ -65,6 +65,11 @@ pub fn run(argv: impl IntoIterator<Item = OsString>, environment: Variables, out
     }
 }
 
+/// What can be typed: verbs, flags and their variables. For tests of the documents that name them.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
 /// A variable that is meant for this command and that nothing reads: most likely a slip of the pen. Those of Kafka are
 /// checked where they are read.
 fn unknown_variable(environment: &Variables) -> Option<&str> {

@@ -1,9 +1,10 @@
-//! The answers to senders, written from rows straight into bytes: no tree of JSON values is built in between.
+//! The answers to senders, written from items straight into bytes: no tree of JSON values is built in between.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
 use gctb_domain::{G2pStatus, Money, ReasonCode};
+use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
 use crate::mode::Mode;
@@ -100,24 +101,62 @@ impl<'a> ItemStatus<'a> {
     }
 }
 
-/// The answer to a disburse message that was taken, now or before.
-///
-/// `correlation_id` is our id of the batch; a status request may ask by it. It stands beside the specification's fields.
-pub fn disbursed<'r>(
-    to: &To<'_>,
-    counts: Counts,
-    transaction_id: &str,
-    correlation_id: &str,
-    items: impl ExactSizeIterator<Item = ItemStatus<'r>> + Clone,
-) -> Vec<u8> {
-    let size = items.len();
-    let header = header(to, disburse_action(to.mode), G2pStatus::Rcvd, None, counts);
-    let message = DisburseMessage {
-        transaction_id,
-        correlation_id: Some(correlation_id),
-        disbursements_status: Items { mode: to.mode, items },
-    };
-    write(&Envelope { signature: "", header, message: Some(message) }, size)
+/// The answer to a disburse message that was taken, now or before. It is written item by item, so that a large one need
+/// never be in memory as a whole.
+#[derive(Clone, Debug)]
+pub struct Disbursed {
+    mode: Mode,
+    begun: bool,
+    time: FormattedTime,
+}
+
+impl Disbursed {
+    /// What closes the list of items, the message and the answer.
+    const END: &str = "]}}";
+
+    /// Appends to `out` what stands before the items.
+    ///
+    /// `correlation_id` is our id of the batch; a status request may ask by it. It stands beside the specification's
+    /// fields.
+    pub fn begin(out: &mut Vec<u8>, to: &To<'_>, counts: Counts, transaction_id: &str, correlation_id: &str) -> Self {
+        let header = header(to, disburse_action(to.mode), G2pStatus::Rcvd, None, counts);
+        let message = DisburseMessage {
+            transaction_id,
+            correlation_id: Some(correlation_id),
+            disbursements_status: Items { mode: to.mode, items: std::iter::empty() },
+        };
+        let whole = write(&Envelope { signature: "", header, message: Some(message) }, 0);
+        // The items are the last thing of the last field.
+        out.extend_from_slice(whole.strip_suffix(Self::END.as_bytes()).unwrap_or(&whole));
+        Self { mode: to.mode, begun: false, time: FormattedTime::default() }
+    }
+
+    /// Appends one item.
+    pub fn item(&mut self, out: &mut Vec<u8>, item: &ItemStatus<'_>) {
+        if self.begun {
+            out.push(b',');
+        }
+        self.begun = true;
+        write_json(out, &WireItem::of(item, self.time.of(item.at), self.mode));
+    }
+
+    /// Appends what stands behind the items.
+    pub fn end(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(Self::END.as_bytes());
+    }
+}
+
+/// The last time that was written: items of one answer mostly have the same.
+#[derive(Clone, Debug, Default)]
+struct FormattedTime(Option<(DateTime<Utc>, String)>);
+
+impl FormattedTime {
+    fn of(&mut self, at: DateTime<Utc>) -> &str {
+        if self.0.as_ref().is_none_or(|(known, _)| *known != at) {
+            self.0 = None;
+        }
+        &self.0.get_or_insert_with(|| (at, time::format(at))).1
+    }
 }
 
 /// The answer to a disburse message that is refused as a whole.
@@ -242,8 +281,12 @@ fn cut(message: &str) -> &str {
 
 fn write(answer: &impl Serialize, items: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(1_024 + items * ITEM_BYTES_USUAL);
-    serde_json::to_writer(&mut out, answer).expect("writing to memory cannot fail, and every key is a string");
+    write_json(&mut out, answer);
     out
+}
+
+fn write_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    serde_json::to_writer(out, value).expect("writing to memory cannot fail, and every key is a string");
 }
 
 #[derive(Serialize)]
@@ -321,14 +364,19 @@ struct Items<I> {
 
 impl<'r, I: Iterator<Item = ItemStatus<'r>> + Clone> Serialize for Items<I> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.items.clone().map(|item| WireItem::of(&item, self.mode)))
+        let mut time = FormattedTime::default();
+        let mut list = serializer.serialize_seq(None)?;
+        for item in self.items.clone() {
+            list.serialize_element(&WireItem::of(&item, time.of(item.at), self.mode))?;
+        }
+        list.end()
     }
 }
 
 #[derive(Serialize)]
 struct WireItem<'a> {
     reference_id: &'a str,
-    timestamp: String,
+    timestamp: &'a str,
     status: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_reason_code: Option<&'a str>,
@@ -351,14 +399,14 @@ struct WireItem<'a> {
 }
 
 impl<'a> WireItem<'a> {
-    fn of(item: &ItemStatus<'a>, mode: Mode) -> Self {
+    fn of(item: &ItemStatus<'a>, timestamp: &'a str, mode: Mode) -> Self {
         let sendable = |code: &ReasonCode| match mode {
             Mode::OpenG2p => true,
             Mode::Spec => code.is_of_the_specification(),
         };
         Self {
             reference_id: item.reference_id,
-            timestamp: time::format(item.at),
+            timestamp,
             status: item.status.as_str(),
             status_reason_code: item.reason.filter(sendable).map(ReasonCode::as_str),
             status_reason_message: item.message.map(cut),

@@ -41,6 +41,17 @@ pub struct Header<'a> {
     pub sent_at: DateTime<Utc>,
 }
 
+impl Header<'_> {
+    /// The same, borrowing from nothing.
+    pub(crate) fn into_owned(self) -> Header<'static> {
+        Header {
+            message_id: Cow::Owned(self.message_id.into_owned()),
+            sender_id: Cow::Owned(self.sender_id.into_owned()),
+            sent_at: self.sent_at,
+        }
+    }
+}
+
 impl<'a> WireHeader<'a> {
     /// Checks that the ids can be stored and answered.
     pub(crate) fn check_ids(&self) -> Result<(), ShapeError> {

@@ -28,17 +28,18 @@ impl ShapeError {
 
 /// Parses `body` as `T`, borrowing from it. Only a message that fails is parsed again, to find the path of the fault.
 pub(crate) fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, ShapeError> {
-    serde_json::from_slice(body).or_else(|first| parse_with_paths(body, &first))
+    serde_json::from_slice(body).map_err(|first| fault::<T>(body, &first))
 }
 
-fn parse_with_paths<'a, T: Deserialize<'a>>(body: &'a [u8], first: &serde_json::Error) -> Result<T, ShapeError> {
+/// Where and what the fault is for which `body` cannot be parsed as `T`; `first` is what the parser said.
+pub(crate) fn fault<'a, T: Deserialize<'a>>(body: &'a [u8], first: &serde_json::Error) -> ShapeError {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     match serde_path_to_error::deserialize::<_, T>(&mut deserializer) {
         // Only what follows the message can be wrong.
-        Ok(_) => Err(ShapeError::at("message", describe(first).1)),
+        Ok(_) => ShapeError::at("message", describe(first).1),
         Err(error) => {
             let (missing, fault) = describe(error.inner());
-            Err(ShapeError::at(&shown_path(&error.path().to_string(), missing.as_deref()), fault))
+            ShapeError::at(&shown_path(&error.path().to_string(), missing.as_deref()), fault)
         }
     }
 }

@@ -70,11 +70,16 @@ pub(crate) const KEPT_CHARS_MAX: usize = 999;
 ///
 /// What is echoed later is what this gave, so that a sender is told the same each time.
 pub(crate) fn storable(text: Cow<'_, str>) -> Cow<'_, str> {
-    let short = text.len() <= KEPT_CHARS_MAX || text.chars().count() <= KEPT_CHARS_MAX;
-    if short && !text.contains('\0') {
+    if is_storable(&text) {
         return text;
     }
     Cow::Owned(text.chars().take(KEPT_CHARS_MAX).map(|c| if c == '\0' { '\u{FFFD}' } else { c }).collect())
+}
+
+/// Whether [`storable`] leaves the text as it is.
+pub(crate) fn is_storable(text: &str) -> bool {
+    let short = text.len() <= KEPT_CHARS_MAX || text.chars().count() <= KEPT_CHARS_MAX;
+    short && !text.contains('\0')
 }
 
 /// Whether `text` has at most `chars_max` characters, none of them a control character.

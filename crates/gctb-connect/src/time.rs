@@ -10,7 +10,9 @@ pub struct TimeError;
 /// Reads RFC 3339 with a zone, or `YYYY-MM-DD HH:MM:SS[.ffffff]` (also with `T`) without one, which means UTC: that is
 /// what Python's `str(datetime.utcnow())` gives and OpenG2P's client sends.
 pub(crate) fn parse(text: &str) -> Result<DateTime<Utc>, TimeError> {
-    if let Ok(time) = DateTime::parse_from_rfc3339(text) {
+    // Nearly every time is read here: chrono is much quicker with this form than with one that is spelt out.
+    let rfc3339 = DateTime::parse_from_rfc3339;
+    if let Ok(time) = rfc3339(text).or_else(|_| rfc3339(&format!("{text}Z"))) {
         return Ok(time.to_utc());
     }
     ["%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%dT%H:%M:%S%.f"]

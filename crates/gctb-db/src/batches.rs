@@ -3,20 +3,18 @@
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
+use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{ExecuteCopyFromDsl, RunQueryDsl};
 use gctb_domain::{BatchId, BatchNo, LedgerState, Money, NO_CURRENCY, PaymentStatus, ReasonCode, Seq};
 use uuid::Uuid;
 
+use crate::copy::{Rows, copy_in};
 use crate::error::DbError;
 use crate::instructions::reference_hash;
 use crate::outbox::{self, OutboxRow};
 use crate::pool::{Abort, Db};
 use crate::totals;
-
-/// Rows of one COPY: bounds the memory that a large message takes beside its body.
-const COPY_ROWS: usize = 10_000;
 
 /// A message that was parsed.
 #[derive(Clone, Debug)]
@@ -41,6 +39,10 @@ pub struct NewBatch<'a> {
     pub received_at: DateTime<Utc>,
     /// W3C trace context of the request.
     pub traceparent: Option<&'a str>,
+    /// How many disbursements it has.
+    pub instructions: usize,
+    /// How many of them are accepted.
+    pub in_flight: usize,
 }
 
 /// Why an item was refused at intake.
@@ -173,32 +175,38 @@ impl Db {
     /// Stores a message: batch, control row, totals, instructions, the ledger rows of the refused, outbox rows.
     /// One commit, or nothing.
     ///
+    /// `instructions` are sent to Postgres as they are produced, so that a large message is not in memory once more;
+    /// `outbox_rows` is asked after the last of them.
+    ///
     /// # Errors
-    /// Where Postgres refuses; nothing is stored then.
-    pub fn intake(
+    /// Where Postgres refuses, or the numbers of `batch` are not those of `instructions`; nothing is stored then.
+    pub fn intake<'a, 'o>(
         &self,
         batch: &NewBatch<'_>,
-        instructions: &[NewInstruction<'_>],
-        outbox_rows: &[OutboxRow],
+        instructions: impl IntoIterator<Item = NewInstruction<'a>>,
+        outbox_rows: impl FnOnce() -> &'o [OutboxRow],
     ) -> Result<Intake, DbError> {
         self.transaction("store a batch", |connection| {
-            let in_flight = instructions.iter().filter(|item| item.refusal.is_none()).count();
-            let Some(now) = insert_batch(connection, batch, instructions.len(), in_flight)? else {
+            let Some(now) = insert_batch(connection, batch)? else {
                 return existing(connection, batch);
             };
-            insert_control(connection, batch.batch_id, in_flight > 0)?;
-            insert_totals(connection, batch.batch_id, instructions)?;
-            for rows in instructions.chunks(COPY_ROWS) {
-                copy_instructions(connection, batch, rows, now)?;
-                copy_refused(connection, batch, rows)?;
+            insert_control(connection, batch.batch_id, batch.in_flight > 0)?;
+            let seen = copy_instructions(connection, batch, instructions, now)?;
+            let accepted = seen.instructions - seen.refused.len();
+            if (seen.instructions, accepted) != (batch.instructions, batch.in_flight) {
+                return Err(Abort::Unreadable("batches.instruction_count"));
             }
-            outbox::insert(connection, outbox_rows, now)?;
-            if in_flight == 0 {
+            totals::add(connection, batch.batch_id, seen.totals())?;
+            copy_refused(connection, batch, &seen.refused)?;
+            outbox::insert(connection, outbox_rows())?;
+            if batch.in_flight == 0 {
                 let progress = gctb_events::BatchProgress { batch_id: batch.batch_id, totals_version: 1 };
-                outbox::insert(connection, &[OutboxRow::progress(&progress, batch.traceparent)], now)?;
+                outbox::insert(connection, &[OutboxRow::progress(&progress, batch.traceparent)])?;
             }
+            fail::fail_point!("intake.commit.before");
             Ok(Intake::Stored)
         })
+        .inspect(|_| fail::fail_point!("intake.commit.after"))
     }
 
     /// Finds a sender's batch by its transaction.
@@ -242,12 +250,7 @@ fn existing(connection: &mut PgConnection, batch: &NewBatch<'_>) -> Result<Intak
 }
 
 /// Inserts the batch's row, or nothing where the transaction or the message is known. Gives Postgres' time.
-fn insert_batch(
-    connection: &mut PgConnection,
-    batch: &NewBatch<'_>,
-    instructions: usize,
-    in_flight: usize,
-) -> Result<Option<DateTime<Utc>>, Abort> {
+fn insert_batch(connection: &mut PgConnection, batch: &NewBatch<'_>) -> Result<Option<DateTime<Utc>>, Abort> {
     #[derive(diesel::QueryableByName)]
     struct Inserted {
         #[diesel(sql_type = Timestamptz)]
@@ -268,8 +271,8 @@ fn insert_batch(
     .bind::<Binary, _>(batch.digest)
     .bind::<SmallInt, _>(batch.digest_version)
     .bind::<Timestamptz, _>(batch.request_timestamp)
-    .bind::<Integer, _>(count(instructions)?)
-    .bind::<Integer, _>(count(in_flight)?)
+    .bind::<Integer, _>(count(batch.instructions)?)
+    .bind::<Integer, _>(count(batch.in_flight)?)
     .bind::<Nullable<Text>, _>(batch.traceparent)
     .bind::<Timestamptz, _>(batch.received_at)
     .load(connection)?;
@@ -290,128 +293,114 @@ fn insert_control(connection: &mut PgConnection, batch: BatchId, unfinished: boo
     Ok(())
 }
 
-fn insert_totals(connection: &mut PgConnection, batch: BatchId, items: &[NewInstruction<'_>]) -> Result<(), Abort> {
-    let mut sums: BTreeMap<(&str, PaymentStatus), (i64, i128)> = BTreeMap::new();
-    for item in items {
+/// What was seen of a message's instructions while they were copied.
+#[derive(Default)]
+struct Seen<'a> {
+    instructions: usize,
+    sums: BTreeMap<(&'static str, PaymentStatus), (i64, i128)>,
+    refused: Vec<(Seq, Refusal<'a>)>,
+}
+
+impl<'a> Seen<'a> {
+    fn add(&mut self, item: &NewInstruction<'a>) {
+        self.instructions += 1;
         let currency = item.amount.map_or(NO_CURRENCY, |amount| amount.currency().code());
-        let (count, sum) = sums.entry((currency, status_of(item))).or_default();
+        let (count, sum) = self.sums.entry((currency, status_of(item))).or_default();
         *count += 1;
         *sum += item.amount.map_or(0, |amount| i128::from(amount.minor()));
+        self.refused.extend(item.refusal.map(|refusal| (item.seq, refusal)));
     }
-    let deltas = sums.into_iter().map(|((currency, status), (count, sum))| totals::Delta {
-        currency: currency.to_owned(),
-        status,
-        instructions: count,
-        amount_minor: sum,
-    });
-    totals::add(connection, batch, deltas)
+
+    fn totals(&self) -> impl Iterator<Item = totals::Delta> {
+        self.sums.iter().map(|((currency, status), (count, sum))| totals::Delta {
+            currency: (*currency).to_owned(),
+            status: *status,
+            instructions: *count,
+            amount_minor: *sum,
+        })
+    }
 }
 
 fn status_of(item: &NewInstruction<'_>) -> PaymentStatus {
     if item.refusal.is_some() { PaymentStatus::Failed } else { PaymentStatus::New }
 }
 
-fn copy_instructions(
+fn copy_instructions<'a>(
     connection: &mut PgConnection,
     batch: &NewBatch<'_>,
-    items: &[NewInstruction<'_>],
+    instructions: impl IntoIterator<Item = NewInstruction<'a>>,
     now: DateTime<Utc>,
-) -> Result<(), Abort> {
-    #[derive(diesel::Insertable)]
-    #[diesel(table_name = crate::schema::payment_instructions, treat_none_as_default_value = false)]
-    struct New<'a> {
-        batch_id: Uuid,
-        seq: i32,
-        request_id: &'a str,
-        ref_hash: i64,
-        request_timestamp: DateTime<Utc>,
-        from_fa: &'a str,
-        to_fa: &'a str,
-        amount: Option<i64>,
-        currency: &'a str,
-        amount_text: Option<&'a str>,
-        scheduled_at: Option<DateTime<Utc>>,
-        scheduled_text: Option<&'a str>,
-        payer_name: Option<&'a str>,
-        payee_name: Option<&'a str>,
-        purpose: Option<&'a str>,
-        note: Option<&'a str>,
-        instruction: Option<&'a str>,
-        locale: Option<&'a str>,
-        status: i16,
-        prev_status: i16,
-        version: i32,
-        error_code: Option<&'a str>,
-        error_msg: Option<&'a str>,
-        updated_at: DateTime<Utc>,
-    }
-    let rows: Vec<New<'_>> = items
-        .iter()
-        .map(|item| New {
-            batch_id: batch.batch_id.as_uuid(),
-            seq: item.seq.0,
-            request_id: item.request_id,
-            ref_hash: reference_hash(batch.sender_id, item.request_id),
-            request_timestamp: batch.request_timestamp,
-            from_fa: item.from_fa,
-            to_fa: item.to_fa,
-            amount: item.amount.map(Money::minor),
-            currency: item.currency,
-            amount_text: item.amount_text,
-            scheduled_at: item.scheduled_at,
-            scheduled_text: item.scheduled_text,
-            payer_name: item.payer_name,
-            payee_name: item.payee_name,
-            purpose: item.purpose,
-            note: item.note,
-            instruction: item.instruction,
-            locale: item.locale,
-            status: status_of(item).code(),
-            prev_status: status_of(item).code(),
-            version: i32::from(item.refusal.is_some()),
-            error_code: item.refusal.map(|refusal| refusal.code.as_str()),
-            error_msg: item.refusal.map(|refusal| refusal.message),
-            updated_at: now,
-        })
-        .collect();
-    diesel::copy_from(crate::schema::payment_instructions::table).from_insertable(rows).execute(connection)?;
-    Ok(())
+) -> Result<Seen<'a>, Abort> {
+    let mut seen = Seen::default();
+    copy_in(
+        connection,
+        crate::schema::payment_instructions::table,
+        crate::schema::payment_instructions::table,
+        |rows| {
+            for item in instructions {
+                write_instruction(rows.row()?, batch, &item, now);
+                seen.add(&item);
+            }
+            Ok(())
+        },
+    )?;
+    Ok(seen)
+}
+
+/// The fields in the order of the columns in `schema.rs`.
+fn write_instruction(row: &mut Rows<'_>, batch: &NewBatch<'_>, item: &NewInstruction<'_>, now: DateTime<Utc>) {
+    let status = status_of(item).code();
+    row.uuid(batch.batch_id.as_uuid())
+        .integer(item.seq.0)
+        .text(item.request_id)
+        .bigint(reference_hash(batch.sender_id, item.request_id))
+        .time(batch.request_timestamp)
+        .text(item.from_fa)
+        .text(item.to_fa)
+        .bigint_or_null(item.amount.map(Money::minor))
+        .text(item.currency)
+        .text_or_null(item.amount_text)
+        .time_or_null(item.scheduled_at)
+        .text_or_null(item.scheduled_text)
+        .text_or_null(item.payer_name)
+        .text_or_null(item.payee_name)
+        .text_or_null(item.purpose)
+        .text_or_null(item.note)
+        .text_or_null(item.instruction)
+        .text_or_null(item.locale)
+        .smallint(status)
+        .smallint(status)
+        .integer(i32::from(item.refusal.is_some()))
+        .text_or_null(item.refusal.map(|refusal| refusal.code.as_str()))
+        .text_or_null(item.refusal.map(|refusal| refusal.message))
+        .time(now);
 }
 
 /// The ledger rows of the refused are in the same commit, or somebody would pay them later.
 fn copy_refused(
     connection: &mut PgConnection,
     batch: &NewBatch<'_>,
-    items: &[NewInstruction<'_>],
+    refused: &[(Seq, Refusal<'_>)],
 ) -> Result<(), Abort> {
-    #[derive(diesel::Insertable)]
-    #[diesel(table_name = crate::schema::payment_ledger, treat_none_as_default_value = false)]
-    struct New<'a> {
-        batch_id: Uuid,
-        seq: i32,
-        batch_no: i64,
-        version: i32,
-        state: i16,
-        attempt: i16,
-        reason_code: Option<&'a str>,
-        message: Option<&'a str>,
+    if refused.is_empty() {
+        return Ok(());
     }
-    let rows: Vec<New<'_>> = items
-        .iter()
-        .filter_map(|item| item.refusal.map(|refusal| (item.seq, refusal)))
-        .map(|(seq, refusal)| New {
-            batch_id: batch.batch_id.as_uuid(),
-            seq: seq.0,
-            batch_no: batch.batch_no.0,
-            version: 1,
-            state: LedgerState::Rejected.code(),
-            attempt: 0,
-            reason_code: Some(refusal.code.as_str()),
-            message: Some(refusal.message),
-        })
-        .collect();
-    if !rows.is_empty() {
-        diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection)?;
-    }
-    Ok(())
+    let columns = {
+        use crate::schema::payment_ledger::{attempt, batch_id, batch_no, message, reason_code, seq, state, version};
+        (batch_id, seq, batch_no, version, state, attempt, reason_code, message)
+    };
+    copy_in(connection, crate::schema::payment_ledger::table, columns, |rows| {
+        for (seq, refusal) in refused {
+            rows.row()?
+                .uuid(batch.batch_id.as_uuid())
+                .integer(seq.0)
+                .bigint(batch.batch_no.0)
+                .integer(1)
+                .smallint(LedgerState::Rejected.code())
+                .smallint(0)
+                .text(refusal.code.as_str())
+                .text(refusal.message);
+        }
+        Ok(())
+    })
 }

@@ -3,17 +3,19 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use diesel::RunQueryDsl;
+use diesel::ExecuteCopyFromDsl;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState, Money, Seq};
+use gctb_events::LedgerEntry;
+use uuid::Uuid;
 
 use crate::controls::{ControlState, lock_control};
 use crate::error::DbError;
-use crate::ledger::{self, Closed, LEDGER_COLUMNS, LedgerRow};
+use crate::ledger::{self, Closed, LedgerRow};
 use crate::outbox::{self, OutboxRow};
 use crate::outgoing_files;
-use crate::pool::{Abort, Db};
+use crate::pool::{Abort, Db, until_first};
 
 /// What shares a payment file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,7 +48,8 @@ pub struct FileClaim {
 }
 
 impl FileClaim {
-    fn group(&self) -> FileGroup {
+    /// What shares its payment file.
+    pub fn group(&self) -> FileGroup {
         FileGroup { payer_fa: self.payer_fa.clone(), currency: self.amount.currency().code().to_owned() }
     }
 }
@@ -80,10 +83,11 @@ pub struct ClaimOutcome {
 }
 
 impl Db {
-    /// Claims the instructions of one chunk for `backend` and puts each into the open file of its group.
+    /// Claims instructions of one batch for `backend` and puts each into the open file of its group.
     ///
     /// `files` are the files that this process fills; one that another replica closed is replaced by a new one, which is
-    /// closed `close_after_ms` later. Whoever has a ledger row keeps it: it is emitted again as it stands.
+    /// closed `close_after_ms` later. Whoever has a ledger row keeps it: it is emitted again as it stands. Of claims with
+    /// one position the first counts.
     ///
     /// # Errors
     /// `UnknownBatch` where the batch is not here: nobody may pay what this database does not know.
@@ -101,156 +105,220 @@ impl Db {
         close_after_ms: i64,
         traceparent: Option<&str>,
     ) -> Result<ClaimOutcome, DbError> {
-        self.transaction("claim instructions for payment files", |connection| {
-            let (control, now) = lock_control(connection, batch)?;
-            let (due, waiting): (Vec<&FileClaim>, Vec<&FileClaim>) =
-                claims.iter().partition(|claim| claim.scheduled_at.is_none_or(|at| at <= now));
-            let mut outcome = ClaimOutcome { not_now: waiting.len(), files: files.clone(), ..ClaimOutcome::default() };
-            let inserted = match control {
-                ControlState::Held => {
-                    outcome.not_now = claims.len();
-                    return Ok(outcome);
-                }
-                ControlState::Cancelled => {
-                    let rows = cancel(connection, batch, batch_no, claims)?;
-                    outcome.not_now = 0;
-                    outcome.cancelled = rows.len();
-                    rows
-                }
-                ControlState::Open => {
-                    let refused = reject_unfit(connection, batch, batch_no, &due)?;
-                    outcome.rejected = refused.len();
-                    let fit: Vec<&FileClaim> = due.into_iter().filter(|claim| claim.refusal.is_none()).collect();
-                    let places = open_places(connection, backend, &fit, files, close_after_ms)?;
-                    let claimed = insert_claims(connection, backend, batch, batch_no, &fit, &places)?;
-                    outcome.claimed = claimed.len();
-                    outcome.files = count_places(files, &places, &claimed);
-                    refused.into_iter().chain(claimed).collect()
-                }
-            };
-            let mine: HashSet<i32> = inserted.iter().map(|row| row.seq).collect();
-            let held_back: HashSet<i32> = match control {
-                ControlState::Open => waiting.iter().map(|claim| claim.seq.0).collect(),
-                ControlState::Held | ControlState::Cancelled => HashSet::new(),
-            };
-            let others: Vec<i32> = claims
-                .iter()
-                .map(|claim| claim.seq.0)
-                .filter(|seq| !mine.contains(seq) && !held_back.contains(seq))
-                .collect();
-            let standing = ledger::standing(connection, batch, &others)?;
-            outcome.already_known = standing.len();
-            let entries = inserted.iter().chain(&standing).map(LedgerRow::entry).collect::<Result<_, _>>()?;
-            outcome.outbox = outbox::insert_status(connection, batch, entries, traceparent, now)?;
-            Ok(outcome)
-        })
+        let mut asked: Vec<&FileClaim> = claims.iter().collect();
+        asked.sort_by_key(|claim| claim.seq);
+        asked.dedup_by_key(|claim| claim.seq);
+        let repeated = claims.len() - asked.len();
+        let asked = Asked { backend, batch, batch_no, claims: asked, files, close_after_ms, traceparent };
+        // Whoever is first inserts the row. Where that is another process, this one finds the row at its next look.
+        let doing = "claim instructions for payment files";
+        until_first(|| self.transaction(doing, |connection| claim(connection, &asked)))
+            .map(|outcome| ClaimOutcome { already_known: outcome.already_known + repeated, ..outcome })
+            .inspect(|_| fail::fail_point!("claim.commit.after"))
     }
 }
 
-fn cancel(
-    connection: &mut PgConnection,
-    batch: BatchId,
-    batch_no: BatchNo,
-    claims: &[FileClaim],
-) -> Result<Vec<LedgerRow>, Abort> {
-    let rows: Vec<Closed<'_>> = claims
-        .iter()
-        .map(|claim| Closed {
-            seq: claim.seq.0,
-            state: LedgerState::Cancelled,
-            reason: None,
-            message: "the batch was cancelled",
-        })
-        .collect();
-    ledger::insert_closed(connection, batch, batch_no, &rows)
+impl FileClaim {
+    fn is_due(&self, now: DateTime<Utc>) -> bool {
+        self.scheduled_at.is_none_or(|at| at <= now)
+    }
+
+    fn cancelled(&self) -> Closed<'_> {
+        let message = "the batch was cancelled";
+        Closed { seq: self.seq.0, state: LedgerState::Cancelled, reason: None, message }
+    }
+
+    fn rejected(&self) -> Option<Closed<'_>> {
+        let (reason, message) = self.refusal.as_ref()?;
+        Some(Closed { seq: self.seq.0, state: LedgerState::Rejected, reason: Some(*reason), message })
+    }
 }
 
-fn reject_unfit(
-    connection: &mut PgConnection,
+/// Claims of one batch, each position once and in order.
+struct Asked<'a> {
+    backend: &'a BackendName,
     batch: BatchId,
     batch_no: BatchNo,
-    claims: &[&FileClaim],
-) -> Result<Vec<LedgerRow>, Abort> {
-    let rows: Vec<Closed<'_>> = claims
-        .iter()
-        .filter_map(|claim| claim.refusal.as_ref().map(|refusal| (claim.seq.0, refusal)))
-        .map(|(seq, (reason, message))| Closed { seq, state: LedgerState::Rejected, reason: Some(*reason), message })
-        .collect();
-    if rows.is_empty() { Ok(Vec::new()) } else { ledger::insert_closed(connection, batch, batch_no, &rows) }
+    claims: Vec<&'a FileClaim>,
+    files: &'a HashMap<FileGroup, FilePlace>,
+    close_after_ms: i64,
+    traceparent: Option<&'a str>,
+}
+
+fn claim(connection: &mut PgConnection, asked: &Asked<'_>) -> Result<ClaimOutcome, Abort> {
+    let (control, now) = lock_control(connection, asked.batch)?;
+    let wanted: Vec<&FileClaim> = match control {
+        ControlState::Held => Vec::new(),
+        ControlState::Cancelled => asked.claims.clone(),
+        ControlState::Open => asked.claims.iter().copied().filter(|claim| claim.is_due(now)).collect(),
+    };
+    let mut outcome = ClaimOutcome {
+        files: asked.files.clone(),
+        not_now: asked.claims.len() - wanted.len(),
+        ..ClaimOutcome::default()
+    };
+    let positions: Vec<i32> = wanted.iter().map(|claim| claim.seq.0).collect();
+    let standing = ledger::standing(connection, asked.batch, &positions)?;
+    outcome.already_known = standing.len();
+    let mut entries = standing.iter().map(LedgerRow::entry).collect::<Result<Vec<_>, _>>()?;
+    let known: HashSet<i32> = standing.iter().map(|row| row.seq).collect();
+    let undecided = wanted.into_iter().filter(|claim| !known.contains(&claim.seq.0));
+    match control {
+        ControlState::Held => {}
+        ControlState::Cancelled => {
+            let rows: Vec<Closed<'_>> = undecided.map(FileClaim::cancelled).collect();
+            outcome.cancelled = rows.len();
+            entries.extend(close(connection, asked, &rows)?);
+        }
+        ControlState::Open => {
+            let (unfit, fit): (Vec<&FileClaim>, Vec<&FileClaim>) = undecided.partition(|claim| claim.refusal.is_some());
+            let rows: Vec<Closed<'_>> = unfit.into_iter().filter_map(FileClaim::rejected).collect();
+            outcome.rejected = rows.len();
+            entries.extend(close(connection, asked, &rows)?);
+            let places = open_places(connection, asked, &fit)?;
+            let claimed = place(asked.backend, &fit, &places, now);
+            insert_claims(connection, asked, &claimed)?;
+            outcome.claimed = claimed.len();
+            outcome.files = count_places(asked.files, &places, &claimed);
+            entries.extend(claimed.into_iter().map(|claimed| claimed.entry));
+        }
+    }
+    outcome.outbox = outbox::insert_status(connection, asked.batch, entries, asked.traceparent)?;
+    fail::fail_point!("claim.commit.before");
+    Ok(outcome)
+}
+
+/// Closes what nobody has decided about.
+fn close(connection: &mut PgConnection, asked: &Asked<'_>, rows: &[Closed<'_>]) -> Result<Vec<LedgerEntry>, Abort> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inserted = ledger::insert_closed(connection, asked.batch, asked.batch_no, rows)?;
+    if inserted.len() < rows.len() {
+        return Err(Abort::Overtaken);
+    }
+    inserted.iter().map(LedgerRow::entry).collect()
 }
 
 /// Share-locks the open file of each group, in the order of their ids, and opens what is missing.
 fn open_places(
     connection: &mut PgConnection,
-    backend: &BackendName,
+    asked: &Asked<'_>,
     claims: &[&FileClaim],
-    files: &HashMap<FileGroup, FilePlace>,
-    close_after_ms: i64,
 ) -> Result<HashMap<FileGroup, (i64, String)>, Abort> {
     let groups: BTreeSet<FileGroup> = claims.iter().map(|claim| claim.group()).collect();
-    let known: Vec<i64> = groups.iter().filter_map(|group| files.get(group)).map(|place| place.file_id).collect();
+    let known: Vec<i64> = groups.iter().filter_map(|group| asked.files.get(group)).map(|place| place.file_id).collect();
     let still_open = outgoing_files::share_lock_open(connection, &known)?;
     let mut places = HashMap::with_capacity(groups.len());
     for group in groups {
-        let kept = files
+        let kept = asked
+            .files
             .get(&group)
             .and_then(|place| still_open.get(&place.file_id).map(|name| (place.file_id, name.clone())));
         let place = match kept {
             Some(place) => place,
-            None => outgoing_files::open(connection, backend, &group, close_after_ms)?,
+            None => outgoing_files::open(connection, asked.backend, &group, asked.close_after_ms)?,
         };
         places.insert(group, place);
     }
     Ok(places)
 }
 
-fn insert_claims(
-    connection: &mut PgConnection,
+/// A claim with its place, and what is told of it.
+struct Claimed<'a> {
+    claim: &'a FileClaim,
+    file_id: i64,
+    entry: LedgerEntry,
+}
+
+fn place<'a>(
     backend: &BackendName,
-    batch: BatchId,
-    batch_no: BatchNo,
-    claims: &[&FileClaim],
+    claims: &[&'a FileClaim],
     places: &HashMap<FileGroup, (i64, String)>,
-) -> Result<Vec<LedgerRow>, Abort> {
-    let placed: Vec<(&FileClaim, &(i64, String))> =
-        claims.iter().filter_map(|claim| places.get(&claim.group()).map(|place| (*claim, place))).collect();
-    if placed.is_empty() {
-        return Ok(Vec::new());
+    now: DateTime<Utc>,
+) -> Vec<Claimed<'a>> {
+    let claimed = |claim: &&'a FileClaim| {
+        let (file_id, file) = places.get(&claim.group())?;
+        let entry = LedgerEntry {
+            seq: claim.seq,
+            version: 1,
+            state: LedgerState::Claimed,
+            attempt: 1,
+            backend: Some(backend.clone()),
+            resolved_fa: claim.resolved_fa.clone(),
+            file: Some(file.clone()),
+            rail_reference: None,
+            reason: None,
+            message: String::new(),
+            changed_at: now,
+        };
+        Some(Claimed { claim, file_id: *file_id, entry })
+    };
+    claims.iter().filter_map(claimed).collect()
+}
+
+/// Inserts the rows by COPY, which is all or nothing: where somebody has just decided about one of them, none is inserted.
+fn insert_claims(connection: &mut PgConnection, asked: &Asked<'_>, claimed: &[Claimed<'_>]) -> Result<(), Abort> {
+    #[derive(diesel::Insertable)]
+    #[diesel(table_name = crate::schema::payment_ledger, treat_none_as_default_value = false)]
+    struct New<'a> {
+        batch_id: Uuid,
+        seq: i32,
+        batch_no: i64,
+        version: i32,
+        state: i16,
+        attempt: i16,
+        backend: Option<&'a str>,
+        from_fa: &'a str,
+        resolved_fa: &'a str,
+        amount: i64,
+        currency: &'a str,
+        payee_name: &'a str,
+        narrative: &'a str,
+        file_id: i64,
+        file: Option<&'a str>,
+        changed_at: DateTime<Utc>,
     }
-    let column = |pick: fn(&FileClaim) -> &str| placed.iter().map(|(claim, _)| pick(claim)).collect::<Vec<&str>>();
-    let sql = format!(
-        "INSERT INTO payment_ledger (batch_id, batch_no, backend, version, state, attempt, seq, from_fa, resolved_fa, amount, currency,
-                                     payee_name, narrative, file_id, file)
-         SELECT $1, $2, $3, 1, {claimed}, 1, c.*
-         FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12) AS c
-         ON CONFLICT DO NOTHING RETURNING {LEDGER_COLUMNS}",
-        claimed = LedgerState::Claimed.code()
-    );
-    Ok(diesel::sql_query(sql)
-        .bind::<SqlUuid, _>(batch.as_uuid())
-        .bind::<BigInt, _>(batch_no.0)
-        .bind::<Nullable<Text>, _>(Some(backend.as_str()))
-        .bind::<Array<Integer>, _>(placed.iter().map(|(claim, _)| claim.seq.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(column(|claim| &claim.payer_fa))
-        .bind::<Array<Text>, _>(column(|claim| &claim.resolved_fa))
-        .bind::<Array<BigInt>, _>(placed.iter().map(|(claim, _)| claim.amount.minor()).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(column(|claim| claim.amount.currency().code()))
-        .bind::<Array<Text>, _>(column(|claim| &claim.payee_name))
-        .bind::<Array<Text>, _>(column(|claim| &claim.narrative))
-        .bind::<Array<BigInt>, _>(placed.iter().map(|(_, place)| place.0).collect::<Vec<_>>())
-        .bind::<Array<Text>, _>(placed.iter().map(|(_, place)| place.1.as_str()).collect::<Vec<_>>())
-        .load(connection)?)
+    if claimed.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<New<'_>> = claimed
+        .iter()
+        .map(|Claimed { claim, file_id, entry }| New {
+            batch_id: asked.batch.as_uuid(),
+            seq: entry.seq.0,
+            batch_no: asked.batch_no.0,
+            version: entry.version,
+            state: entry.state.code(),
+            attempt: entry.attempt,
+            backend: entry.backend.as_ref().map(BackendName::as_str),
+            from_fa: &claim.payer_fa,
+            resolved_fa: &claim.resolved_fa,
+            amount: claim.amount.minor(),
+            currency: claim.amount.currency().code(),
+            payee_name: &claim.payee_name,
+            narrative: &claim.narrative,
+            file_id: *file_id,
+            file: entry.file.as_deref(),
+            changed_at: entry.changed_at,
+        })
+        .collect();
+    match diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection) {
+        Ok(_) => Ok(()),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Err(Abort::Overtaken),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The files of this process after the commit: their ids, and how many rows it has put into each.
 fn count_places(
     files: &HashMap<FileGroup, FilePlace>,
     places: &HashMap<FileGroup, (i64, String)>,
-    claimed: &[LedgerRow],
+    claimed: &[Claimed<'_>],
 ) -> HashMap<FileGroup, FilePlace> {
     let mut new_rows: HashMap<i64, usize> = HashMap::new();
-    for file_id in claimed.iter().filter_map(|row| row.file_id) {
-        *new_rows.entry(file_id).or_default() += 1;
+    for claimed in claimed {
+        *new_rows.entry(claimed.file_id).or_default() += 1;
     }
     let mut after = files.clone();
     for (group, (file_id, _)) in places {

@@ -42,6 +42,12 @@ pub enum DbError {
         /// What was being done.
         doing: &'static str,
     },
+    /// Another process changed the same rows first: what was read of them holds no more.
+    #[error("could not {doing}: another process changed the same rows first")]
+    Overtaken {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// A row says what no row may say; a CHECK or another service's version is wrong.
     #[error("could not {doing}: {what} has a value that this version does not know")]
     Unreadable {
@@ -56,7 +62,7 @@ impl DbError {
     /// What becomes of the work that met this error.
     pub const fn fate(&self) -> Fate {
         match self {
-            Self::Connect { .. } => Fate::Retry,
+            Self::Connect { .. } | Self::Overtaken { .. } => Fate::Retry,
             Self::Statement { fate, .. } => *fate,
             Self::UnknownBatch { .. } => Fate::Unknown,
             Self::Unreadable { .. } => Fate::Refused,
@@ -86,11 +92,15 @@ impl Redacted {
                 Self(format!("Postgres says {kind:?}: {rule}{constraint}"))
             }
             DieselError::NotFound => Self("no such row".to_owned()),
+            // Its own text would quote both messages whole.
+            DieselError::RollbackErrorOnCommit { rollback_error, commit_error } => {
+                let (commit, rollback) = (Self::of(commit_error), Self::of(rollback_error));
+                Self(format!("the commit failed ({commit}), and so did the rollback ({rollback})"))
+            }
             other @ (DieselError::InvalidCString(_)
             | DieselError::QueryBuilderError(_)
             | DieselError::DeserializationError(_)
             | DieselError::SerializationError(_)
-            | DieselError::RollbackErrorOnCommit { .. }
             | DieselError::RollbackTransaction
             | DieselError::AlreadyInTransaction
             | DieselError::NotInTransaction

@@ -103,8 +103,10 @@ impl Db {
             .bind::<Binary, _>(sha256)
             .bind::<SmallInt, _>(layout_version)
             .get_result(connection)?;
+            fail::fail_point!("file.delivering.before");
             Ok(Beginning::Begun(PutNumber { this: begun.put_no, vouched: begun.puts_vouched }))
         })
+        .inspect(|_| fail::fail_point!("file.delivering.after"))
     }
 
     /// Holds the lock of a file that `owner` began to deliver while `put` runs, and records what came of it.
@@ -134,8 +136,10 @@ impl Db {
             }
             let outcome = put(&file);
             record(connection, file_id, outcome)?;
+            fail::fail_point!("file.dispatched.before");
             Ok(Some(outcome))
         })
+        .inspect(|_| fail::fail_point!("file.dispatched.after"))
     }
 
     /// Looks for the files of a backend that have been in DELIVERING for `quiet_seconds` and that nobody acts for. What
@@ -171,8 +175,10 @@ impl Db {
                     PutOutcome::NothingSeen { .. } | PutOutcome::Unclear => PutOutcome::Unclear,
                 };
                 record(connection, file_id, outcome)?;
+                fail::fail_point!("file.recovered.before");
                 Ok(Some(outcome))
             })?;
+            fail::fail_point!("file.recovered.after");
             outcomes.extend(outcome.map(|outcome| (name, outcome)));
         }
         Ok(outcomes)
@@ -184,8 +190,11 @@ impl Db {
     /// Where Postgres refuses.
     pub fn leave_file_to_operator(&self, file_id: i64) -> Result<(), DbError> {
         self.transaction("leave a payment file to an operator", |connection| {
-            record(connection, file_id, PutOutcome::Unclear)
+            record(connection, file_id, PutOutcome::Unclear)?;
+            fail::fail_point!("file.left_to_operator.before");
+            Ok(())
         })
+        .inspect(|()| fail::fail_point!("file.left_to_operator.after"))
     }
 
     /// Records an operator's word about a file whose delivery is unclear, with the evidence. Nothing happens before

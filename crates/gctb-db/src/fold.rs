@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Utc};
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
@@ -16,6 +15,7 @@ use uuid::Uuid;
 use crate::error::DbError;
 use crate::outbox::{self, OutboxRow};
 use crate::pool::{Abort, Db};
+use crate::stretches::{Stretch, joining_by_hash, stretches};
 use crate::totals::{self, Delta};
 
 /// Most entries of one fold: bounds the time for which the batch's row is locked.
@@ -42,8 +42,6 @@ struct BatchLock {
     totals_version: i64,
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
 }
 
 #[derive(diesel::QueryableByName)]
@@ -69,12 +67,12 @@ impl Db {
     pub fn fold_status(
         &self,
         batch: BatchId,
-        entries: &[LedgerEntry],
+        entries: &[&LedgerEntry],
         chunks: &[Uuid],
     ) -> Result<FoldOutcome, DbError> {
         self.transaction("fold status events", |connection| {
             let rows: Vec<BatchLock> = diesel::sql_query(
-                "SELECT in_flight, totals_version, traceparent, now() AS now FROM batches WHERE batch_id = $1 FOR NO KEY UPDATE",
+                "SELECT in_flight, totals_version, traceparent FROM batches WHERE batch_id = $1 FOR NO KEY UPDATE",
             )
             .bind::<SqlUuid, _>(batch.as_uuid())
             .load(connection)?;
@@ -93,17 +91,33 @@ impl Db {
                     outcome.outbox = finish(connection, batch, totals_version, &lock)?;
                 }
             }
-            diesel::sql_query("DELETE FROM outbox WHERE id = ANY($1)").bind::<Array<SqlUuid>, _>(chunks).execute(connection)?;
+            diesel::sql_query("DELETE FROM outbox WHERE id = ANY($1)")
+                .bind::<Array<SqlUuid>, _>(chunks)
+                .execute(connection)?;
+            fail::fail_point!("fold.commit.before");
             Ok(outcome)
         })
+        .inspect(|_| fail::fail_point!("fold.commit.after"))
     }
 }
 
 /// Updates the instructions whose version is lower, and tells by how much each total changes.
-fn update(connection: &mut PgConnection, batch: BatchId, entries: &[LedgerEntry]) -> Result<Vec<Change>, Abort> {
-    if entries.is_empty() {
-        return Ok(Vec::new());
-    }
+fn update(connection: &mut PgConnection, batch: BatchId, entries: &[&LedgerEntry]) -> Result<Vec<Change>, Abort> {
+    joining_by_hash(connection, |connection| {
+        let mut changes = Vec::new();
+        for stretch in stretches(entries, |entry| entry.seq.0) {
+            changes.extend(update_stretch(connection, batch, &stretch)?);
+        }
+        Ok(changes)
+    })
+}
+
+fn update_stretch(
+    connection: &mut PgConnection,
+    batch: BatchId,
+    stretch: &Stretch<'_, &LedgerEntry>,
+) -> Result<Vec<Change>, Abort> {
+    let entries = stretch.rows;
     let sql = "WITH changed AS (
                    UPDATE payment_instructions p
                    SET prev_status = p.status, status = e.status, version = e.version, backend = e.backend,
@@ -111,7 +125,7 @@ fn update(connection: &mut PgConnection, batch: BatchId, entries: &[LedgerEntry]
                        error_code = e.error_code, error_msg = nullif(e.error_msg, ''), updated_at = e.changed_at
                    FROM unnest($2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
                         AS e (seq, version, status, backend, resolved_fa, file, rail_reference, error_code, error_msg, changed_at)
-                   WHERE p.batch_id = $1 AND p.seq = e.seq AND p.version < e.version
+                   WHERE p.batch_id = $1 AND p.seq BETWEEN $12 AND $13 AND p.seq = e.seq AND p.version < e.version
                    RETURNING p.currency, p.amount, p.prev_status, p.status)
                SELECT CASE WHEN amount IS NULL THEN 'XXX' ELSE currency END AS currency, prev_status, status,
                       count(*) AS instructions, coalesce(sum(amount), 0)::text AS amount_minor
@@ -130,6 +144,8 @@ fn update(connection: &mut PgConnection, batch: BatchId, entries: &[LedgerEntry]
         .bind::<Array<Nullable<Text>>, _>(entries.iter().map(|e| e.reason.map(ReasonCode::as_str)).collect::<Vec<_>>())
         .bind::<Array<Text>, _>(entries.iter().map(|e| e.message.as_str()).collect::<Vec<_>>())
         .bind::<Array<Timestamptz>, _>(entries.iter().map(|e| e.changed_at).collect::<Vec<_>>())
+        .bind::<Integer, _>(stretch.first)
+        .bind::<Integer, _>(stretch.last)
         .load(connection)?)
 }
 
@@ -187,6 +203,6 @@ fn finish(
         .execute(connection)?;
     let progress = BatchProgress { batch_id: batch, totals_version };
     let rows = vec![OutboxRow::progress(&progress, lock.traceparent.as_deref())];
-    outbox::insert(connection, &rows, lock.now)?;
+    outbox::insert(connection, &rows)?;
     Ok(rows)
 }

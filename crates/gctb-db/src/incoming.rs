@@ -63,6 +63,7 @@ impl Db {
             lines_done: i32,
         }
         let doing = "register a response file";
+        fail::fail_point!("answers.registered.before");
         let (new, row) = self.with(doing, |connection| {
             let inserted: Vec<Row> = diesel::sql_query(
                 "INSERT INTO incoming_files (backend, name, sha256, size_bytes) VALUES ($1, $2, $3, $4)
@@ -84,6 +85,7 @@ impl Db {
             .get_result(connection)
             .map(|row| (false, row))
         })?;
+        fail::fail_point!("answers.registered.after");
         let state = match row.state {
             1 => IncomingState::New,
             2 => IncomingState::Processed,
@@ -113,8 +115,10 @@ impl Db {
                     LineException { line_no, kind: "file_set_aside", detail, payment_ref: String::new(), instruction: None };
                 conflicts::insert_exceptions(connection, incoming_id, &[exception])?;
             }
+            fail::fail_point!("answers.set_aside.before");
             Ok(())
         })
+        .inspect(|()| fail::fail_point!("answers.set_aside.after"))
     }
 
     /// Records that every line of a response file is recorded. False where that is not so: another replica is at it.
@@ -122,6 +126,7 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses.
     pub fn finish_incoming(&self, incoming_id: i64, line_count: i32) -> Result<bool, DbError> {
+        fail::fail_point!("answers.finished.before");
         let finished = self.with("finish a response file", |connection| {
             diesel::sql_query(
                 "UPDATE incoming_files SET state = 2, line_count = $2, processed_at = coalesce(processed_at, now())
@@ -131,6 +136,7 @@ impl Db {
             .bind::<Integer, _>(line_count)
             .execute(connection)
         })?;
+        fail::fail_point!("answers.finished.after");
         Ok(finished == 1)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use diesel::RunQueryDsl;
+use diesel::dsl::sql;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use gctb_domain::{BatchId, PaymentStatus, ReasonCode, Seq};
@@ -73,53 +74,58 @@ pub(crate) fn reference_hash(sender_id: &str, reference: &str) -> i64 {
     first.iter().fold(0_i64, |sum, byte| (sum << 8) | i64::from(*byte))
 }
 
-#[derive(diesel::QueryableByName)]
+/// A row of [`COLUMNS`], read by position: by name would cost more than Postgres does for a page of 1000.
+#[derive(diesel::Queryable)]
 struct Row {
-    #[diesel(sql_type = SqlUuid)]
     batch_id: Uuid,
-    #[diesel(sql_type = Integer)]
     seq: i32,
-    #[diesel(sql_type = Text)]
     request_id: String,
-    #[diesel(sql_type = Text)]
     from_fa: String,
-    #[diesel(sql_type = Text)]
     to_fa: String,
-    #[diesel(sql_type = Nullable<BigInt>)]
     amount: Option<i64>,
-    #[diesel(sql_type = Text)]
     currency: String,
-    #[diesel(sql_type = Nullable<Text>)]
     amount_text: Option<String>,
-    #[diesel(sql_type = Nullable<Timestamptz>)]
     scheduled_at: Option<DateTime<Utc>>,
-    #[diesel(sql_type = Nullable<Text>)]
     payer_name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     payee_name: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     instruction: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     locale: Option<String>,
-    #[diesel(sql_type = SmallInt)]
     status: i16,
-    #[diesel(sql_type = Integer)]
     version: i32,
-    #[diesel(sql_type = Nullable<Text>)]
     backend: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     file: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     rail_reference: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     error_code: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
     error_msg: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
     updated_at: DateTime<Utc>,
-    #[diesel(sql_type = SmallInt)]
     prev_status: i16,
 }
+
+/// The types of [`COLUMNS`].
+type Columns = (
+    SqlUuid,
+    Integer,
+    Text,
+    Text,
+    Text,
+    Nullable<BigInt>,
+    Text,
+    Nullable<Text>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    SmallInt,
+    Integer,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Text>,
+    Timestamptz,
+    SmallInt,
+);
 
 const COLUMNS: &str =
     "SELECT p.batch_id, p.seq, p.request_id, p.from_fa, p.to_fa, p.amount, p.currency, p.amount_text, p.scheduled_at,
@@ -165,13 +171,39 @@ impl Db {
     pub fn instructions_page(&self, batch: BatchId, first: Seq, limit: i32) -> Result<Vec<InstructionRow>, DbError> {
         let doing = "read a page of a batch";
         let rows: Vec<Row> = self.with(doing, |connection| {
-            diesel::sql_query(format!("{COLUMNS} WHERE p.batch_id = $1 AND p.seq >= $2 AND p.seq < $3 ORDER BY p.seq"))
+            sql::<Columns>(COLUMNS)
+                .sql(" WHERE p.batch_id = ")
                 .bind::<SqlUuid, _>(batch.as_uuid())
+                .sql(" AND p.seq >= ")
                 .bind::<Integer, _>(first.0)
+                .sql(" AND p.seq < ")
                 .bind::<Integer, _>(first.0.saturating_add(limit))
+                .sql(" ORDER BY p.seq")
                 .load(connection)
         })?;
         rows.into_iter().map(|row| row.read(doing)).collect()
+    }
+
+    /// How many instructions of a batch were refused when it came in.
+    ///
+    /// # Errors
+    /// Where Postgres refuses.
+    pub fn refused_at_intake(&self, batch: BatchId) -> Result<u64, DbError> {
+        #[derive(diesel::QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = BigInt)]
+            refused: i64,
+        }
+        // The rule of `Row::read`, for the whole batch.
+        let count = "SELECT count(*) AS refused FROM payment_instructions
+                   WHERE batch_id = $1 AND version = 1 AND prev_status = $2";
+        self.with("count what was refused of a batch", |connection| {
+            diesel::sql_query(count)
+                .bind::<SqlUuid, _>(batch.as_uuid())
+                .bind::<SmallInt, _>(PaymentStatus::Failed.code())
+                .get_result::<Count>(connection)
+                .map(|row| row.refused.unsigned_abs())
+        })
     }
 
     /// The newest instruction of each of a sender's references, in the order asked for; unknown ones are left out.
@@ -222,13 +254,13 @@ struct Month {
 
 /// The bounds of every monthly partition up to now, newest first.
 fn months(connection: &mut PgConnection) -> Result<Vec<(Uuid, Uuid)>, diesel::result::Error> {
-    let sql = "SELECT gctb_batch_id_floor(month) AS first,
+    let months = "SELECT gctb_batch_id_floor(month) AS first,
                       gctb_batch_id_floor((month AT TIME ZONE 'UTC' + interval '1 month') AT TIME ZONE 'UTC') AS next
                FROM (SELECT to_date(right(c.relname, 7), 'YYYY_MM')::timestamp AT TIME ZONE 'UTC' AS month
                      FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
                      WHERE i.inhparent = 'payment_instructions'::regclass) m
                WHERE month <= now() ORDER BY month DESC";
-    let rows: Vec<Month> = diesel::sql_query(sql).load(connection)?;
+    let rows: Vec<Month> = diesel::sql_query(months).load(connection)?;
     Ok(rows.into_iter().map(|row| (row.first, row.next)).collect())
 }
 
@@ -239,14 +271,15 @@ fn references_of_month(
     first: Uuid,
     next: Uuid,
 ) -> Result<Vec<Row>, diesel::result::Error> {
-    diesel::sql_query(format!(
-        "{COLUMNS} JOIN batches b ON b.batch_id = p.batch_id
-         WHERE p.batch_id >= $1 AND p.batch_id < $2 AND p.ref_hash = ANY($3) AND b.sender_id = $4
-         ORDER BY p.batch_id DESC, p.seq"
-    ))
-    .bind::<SqlUuid, _>(first)
-    .bind::<SqlUuid, _>(next)
-    .bind::<Array<BigInt>, _>(hashes)
-    .bind::<Text, _>(sender_id)
-    .load(connection)
+    sql::<Columns>(COLUMNS)
+        .sql(" JOIN batches b ON b.batch_id = p.batch_id WHERE p.batch_id >= ")
+        .bind::<SqlUuid, _>(first)
+        .sql(" AND p.batch_id < ")
+        .bind::<SqlUuid, _>(next)
+        .sql(" AND p.ref_hash = ANY(")
+        .bind::<Array<BigInt>, _>(hashes)
+        .sql(") AND b.sender_id = ")
+        .bind::<Text, _>(sender_id)
+        .sql(" ORDER BY p.batch_id DESC, p.seq")
+        .load(connection)
 }

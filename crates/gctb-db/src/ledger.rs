@@ -8,6 +8,7 @@ use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState, ReasonCode, Seq};
 use gctb_events::LedgerEntry;
 
 use crate::pool::Abort;
+use crate::stretches::stretches;
 
 /// A ledger row.
 #[derive(Clone, Debug, diesel::QueryableByName)]
@@ -69,13 +70,25 @@ impl LedgerRow {
     }
 }
 
-/// The rows that stand at these positions of a batch.
+/// The rows that stand at these positions of a batch, in order.
 pub(crate) fn standing(connection: &mut PgConnection, batch: BatchId, seqs: &[i32]) -> Result<Vec<LedgerRow>, Abort> {
-    if seqs.is_empty() {
-        return Ok(Vec::new());
+    let mut seqs = seqs.to_vec();
+    seqs.sort_unstable();
+    let sql = format!(
+        "SELECT {LEDGER_COLUMNS} FROM payment_ledger
+         WHERE batch_id = $1 AND seq BETWEEN $2 AND $3 AND seq = ANY($4) ORDER BY seq"
+    );
+    let mut rows = Vec::new();
+    for stretch in stretches(&seqs, |seq| *seq) {
+        let found: Vec<LedgerRow> = diesel::sql_query(&sql)
+            .bind::<SqlUuid, _>(batch.as_uuid())
+            .bind::<Integer, _>(stretch.first)
+            .bind::<Integer, _>(stretch.last)
+            .bind::<Array<Integer>, _>(stretch.rows)
+            .load(connection)?;
+        rows.extend(found);
     }
-    let sql = format!("SELECT {LEDGER_COLUMNS} FROM payment_ledger WHERE batch_id = $1 AND seq = ANY($2) ORDER BY seq");
-    Ok(diesel::sql_query(sql).bind::<SqlUuid, _>(batch.as_uuid()).bind::<Array<Integer>, _>(seqs).load(connection)?)
+    Ok(rows)
 }
 
 /// A row by which somebody decides that an instruction is not paid at all.

@@ -66,11 +66,14 @@ impl Db {
         self.transaction("make the monthly partitions", |connection| {
             // The parents' lock queues in front of every claim: give up soon, and try again later.
             connection.batch_execute("SET LOCAL lock_timeout = '5s'")?;
-            Ok(diesel::sql_query("SELECT gctb_make_partitions(now(), $1) AS made")
+            let made = diesel::sql_query("SELECT gctb_make_partitions(now(), $1) AS made")
                 .bind::<Integer, _>(months)
                 .get_result::<Made>(connection)?
-                .made)
+                .made;
+            fail::fail_point!("partitions.commit.before");
+            Ok(made)
         })
+        .inspect(|_| fail::fail_point!("partitions.commit.after"))
     }
 
     /// Says whether the schema is what this version needs, `at` the time of the next batch.

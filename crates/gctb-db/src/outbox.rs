@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, BigInt, Binary, Double, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Binary, Double, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{ExecuteCopyFromDsl, RunQueryDsl};
 use gctb_domain::BatchId;
 use gctb_events::{BatchProgress, Headers, InstructionChunk, Outgoing, StatusChunk, Topic, header};
@@ -88,8 +88,14 @@ pub struct LeasedRow {
     pub message: Outgoing,
 }
 
-/// Inserts rows by COPY. `now` is Postgres' time of the transaction.
-pub(crate) fn insert(connection: &mut PgConnection, rows: &[OutboxRow], now: DateTime<Utc>) -> Result<(), Abort> {
+#[derive(diesel::QueryableByName)]
+struct Clock {
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+}
+
+/// Inserts rows by COPY.
+pub(crate) fn insert(connection: &mut PgConnection, rows: &[OutboxRow]) -> Result<(), Abort> {
     #[derive(diesel::Insertable)]
     #[diesel(table_name = crate::schema::outbox, treat_none_as_default_value = false)]
     struct New<'a> {
@@ -106,7 +112,9 @@ pub(crate) fn insert(connection: &mut PgConnection, rows: &[OutboxRow], now: Dat
     if rows.is_empty() {
         return Ok(());
     }
-    let grace = chrono::TimeDelta::seconds(GRACE_SECONDS);
+    // Not the transaction's time: a large intake takes seconds, and its rows would be the relay's before it has committed.
+    let now: Clock = diesel::sql_query("SELECT clock_timestamp() AS now").get_result(connection)?;
+    let left_alone_until = now.now + chrono::TimeDelta::seconds(GRACE_SECONDS);
     let new: Vec<New<'_>> = rows
         .iter()
         .map(|row| New {
@@ -118,7 +126,7 @@ pub(crate) fn insert(connection: &mut PgConnection, rows: &[OutboxRow], now: Dat
             schema: row.message.headers.get(header::SCHEMA).map_or("", String::as_str),
             traceparent: row.message.headers.get(header::TRACEPARENT).map(String::as_str),
             payload: &row.message.payload,
-            due_at: row.due_at.unwrap_or(now + grace),
+            due_at: row.due_at.unwrap_or(left_alone_until),
         })
         .collect();
     diesel::copy_from(crate::schema::outbox::table).from_insertable(new).execute(connection)?;
@@ -131,11 +139,10 @@ pub(crate) fn insert_status(
     batch: BatchId,
     entries: Vec<gctb_events::LedgerEntry>,
     traceparent: Option<&str>,
-    now: DateTime<Utc>,
 ) -> Result<Vec<OutboxRow>, Abort> {
     let rows: Vec<OutboxRow> =
         StatusChunk::split(batch, entries).iter().map(|chunk| OutboxRow::status(chunk, traceparent)).collect();
-    insert(connection, &rows, now)?;
+    insert(connection, &rows)?;
     Ok(rows)
 }
 
@@ -200,6 +207,24 @@ impl Db {
             diesel::sql_query("DELETE FROM outbox WHERE id = ANY($1)")
                 .bind::<Array<SqlUuid>, _>(ids)
                 .execute(connection)
+        })?;
+        Ok(())
+    }
+
+    /// Puts off the next emission of rows that Kafka has: they are due again after `seconds`, unless their fold ends them
+    /// before. Rows that are being folded at this moment are left alone.
+    ///
+    /// # Errors
+    /// Where Postgres refuses; the rows are then sent once more, which does no harm.
+    pub fn postpone_outbox(&self, ids: &[Uuid], seconds: u32) -> Result<(), DbError> {
+        self.with("put off the next emission of delivered outbox rows", |connection| {
+            diesel::sql_query(
+                "UPDATE outbox SET due_at = now() + $2 * interval '1 second'
+                 WHERE id = ANY(ARRAY(SELECT id FROM outbox WHERE id = ANY($1) FOR UPDATE SKIP LOCKED))",
+            )
+            .bind::<Array<SqlUuid>, _>(ids)
+            .bind::<Double, _>(f64::from(seconds))
+            .execute(connection)
         })?;
         Ok(())
     }

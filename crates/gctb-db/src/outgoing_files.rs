@@ -239,8 +239,10 @@ impl Db {
             )
             .bind::<BigInt, _>(file_id)
             .execute(connection)?;
+            fail::fail_point!("file.close.before");
             Ok(true)
         })
+        .inspect(|_| fail::fail_point!("file.close.after"))
     }
 
     /// The closed files of a backend that may be put now.

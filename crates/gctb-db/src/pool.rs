@@ -9,6 +9,7 @@ use diesel::{Connection, RunQueryDsl};
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::DbError;
+use crate::line;
 
 /// A database or role may have been tuned to confirm commits that are not on the disk yet: not for us (invariant I1).
 const CONFIRMED_IS_WRITTEN: &str = "SELECT set_config('synchronous_commit', 'on', false)
@@ -25,6 +26,8 @@ pub struct DbOptions {
     pub connect_timeout: Duration,
     /// How long one statement may take.
     pub statement_timeout: Duration,
+    /// How long the other end of a connection may be silent before it counts as broken.
+    pub silence_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
 }
@@ -49,9 +52,10 @@ impl Db {
             options.application_name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         let session = format!(
             "SET statement_timeout = {statement_ms}; SET application_name = '{name}'; SET timezone = 'UTC';
-             SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_isolation = 'read committed';
+             SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_isolation = 'read committed'; SET jit = off;
              {CONFIRMED_IS_WRITTEN}"
         );
+        let url = line::with_limits(options.url.expose_secret(), options.connect_timeout, options.silence_timeout);
         let pool = Pool::builder()
             .max_size(options.pool_size.max(1))
             .min_idle(Some(0))
@@ -59,7 +63,7 @@ impl Db {
             .connection_timeout(options.connect_timeout)
             .error_handler(Box::new(Quiet))
             .connection_customizer(Box::new(Session(session)))
-            .build_unchecked(ConnectionManager::new(options.url.expose_secret()));
+            .build_unchecked(ConnectionManager::new(url));
         Self { pool }
     }
 
@@ -93,7 +97,7 @@ impl Db {
         work: impl FnOnce(&mut PgConnection) -> Result<T, diesel::result::Error>,
     ) -> Result<T, DbError> {
         let mut connection = self.pool.get().map_err(|error| DbError::Connect { doing, source: Box::new(error) })?;
-        work(&mut connection).map_err(|error| DbError::statement(doing, error))
+        work(&mut connection).map_err(|error| statement_error(doing, error, &mut connection))
     }
 
     /// One transaction. The closure's own error rolls it back.
@@ -105,11 +109,38 @@ impl Db {
         let mut connection = self.pool.get().map_err(|error| DbError::Connect { doing, source: Box::new(error) })?;
         let connection: &mut PgConnection = &mut connection;
         connection.transaction(work).map_err(|abort| match abort {
-            Abort::Statement(error) => DbError::statement(doing, error),
+            Abort::Statement(error) => statement_error(doing, error, connection),
             Abort::UnknownBatch => DbError::UnknownBatch { doing },
             Abort::Unreadable(what) => DbError::Unreadable { doing, what },
+            Abort::Overtaken => DbError::Overtaken { doing },
         })
     }
+}
+
+/// How often work is done again at once because another process changed its rows first. Each time finds what that one left,
+/// so that more than one is rare; after that the caller's own back-off goes on.
+const OVERTAKEN_MAX: u32 = 3;
+
+/// Does `work` again, a few times, where another process was first.
+pub(crate) fn until_first<T>(mut work: impl FnMut() -> Result<T, DbError>) -> Result<T, DbError> {
+    for _ in 1..OVERTAKEN_MAX {
+        match work() {
+            Err(DbError::Overtaken { .. }) => {}
+            done => return done,
+        }
+    }
+    work()
+}
+
+/// A session that began read-only stays so: after a fail-over, or when the operator has opened the database again. It is
+/// ended, so that the next verb gets one that begins as the database now is.
+fn statement_error(doing: &'static str, error: diesel::result::Error, connection: &mut PgConnection) -> DbError {
+    use diesel::result::{DatabaseErrorKind, Error};
+    if matches!(&error, Error::DatabaseError(DatabaseErrorKind::ReadOnlyTransaction, _)) {
+        // It answers with the end of the connection, by which the pool knows that it is of no more use.
+        let _ = connection.batch_execute("SELECT pg_terminate_backend(pg_backend_pid())");
+    }
+    DbError::statement(doing, error)
 }
 
 /// Why a transaction was rolled back.
@@ -117,6 +148,7 @@ pub(crate) enum Abort {
     Statement(diesel::result::Error),
     UnknownBatch,
     Unreadable(&'static str),
+    Overtaken,
 }
 
 impl From<diesel::result::Error> for Abort {

@@ -45,7 +45,7 @@ impl Db {
         traceparent: Option<&str>,
     ) -> Result<Decided, DbError> {
         self.transaction("reject instructions", |connection| {
-            let (control, now) = lock_control(connection, batch)?;
+            let (control, _) = lock_control(connection, batch)?;
             // A cancelled batch's instructions end as CANCELLED, whoever comes first; what is held may be refused.
             let state = match control {
                 ControlState::Cancelled => LedgerState::Cancelled,
@@ -65,8 +65,10 @@ impl Db {
             let others: Vec<i32> = rows.iter().map(|row| row.seq).filter(|seq| !mine.contains(seq)).collect();
             let standing = ledger::standing(connection, batch, &others)?;
             let entries = inserted.iter().chain(&standing).map(ledger::LedgerRow::entry).collect::<Result<_, _>>()?;
-            let outbox = outbox::insert_status(connection, batch, entries, traceparent, now)?;
+            let outbox = outbox::insert_status(connection, batch, entries, traceparent)?;
+            fail::fail_point!("reject.commit.before");
             Ok(Decided { inserted: inserted.len(), already_known: standing.len(), outbox })
         })
+        .inspect(|_| fail::fail_point!("reject.commit.after"))
     }
 }

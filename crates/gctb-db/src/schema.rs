@@ -37,8 +37,18 @@ diesel::table! {
         version -> Integer,
         state -> SmallInt,
         attempt -> SmallInt,
+        backend -> Nullable<Text>,
+        from_fa -> Nullable<Text>,
+        resolved_fa -> Nullable<Text>,
+        amount -> Nullable<BigInt>,
+        currency -> Nullable<Text>,
+        payee_name -> Nullable<Text>,
+        narrative -> Nullable<Text>,
+        file_id -> Nullable<BigInt>,
+        file -> Nullable<Text>,
         reason_code -> Nullable<Text>,
         message -> Nullable<Text>,
+        changed_at -> Timestamptz,
     }
 }
 

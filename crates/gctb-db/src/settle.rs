@@ -4,15 +4,16 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use gctb_domain::{BackendName, BatchId, InstructionId, LedgerState, Money, News, RailKey, ReasonCode, Seq, Step};
 use uuid::Uuid;
 
 use crate::conflicts::{self, NewConflict};
 use crate::error::DbError;
-use crate::ledger::{LEDGER_COLUMNS, LedgerRow};
+use crate::ledger::{self, LedgerRow};
 use crate::outbox::{self, OutboxRow};
-use crate::pool::{Abort, Db};
+use crate::pool::{Abort, Db, until_first};
+use crate::stretches::{Stretch, joining_by_hash, stretches};
 
 /// A line of a response file that could be read.
 #[derive(Clone, Debug)]
@@ -81,53 +82,69 @@ impl Db {
         lines_before: i32,
         lines_total: i32,
     ) -> Result<SettleOutcome, DbError> {
-        self.transaction("record lines of a response file", |connection| {
-            if !advance(connection, incoming_id, lines_before, lines_total)? {
-                return Ok(SettleOutcome { already_known: lines.len(), ..SettleOutcome::default() });
-            }
-            let mut judgement = Judgement { exceptions: unreadable, ..Judgement::default() };
-            let batches = batches_of(connection, lines)?;
-            let mut by_batch: BTreeMap<BatchId, (Option<&str>, Vec<&FileLine>)> = BTreeMap::new();
-            for line in lines {
-                match batches.get(&line.rail_key.batch_no().0) {
-                    Some((batch, traceparent)) => {
-                        by_batch.entry(*batch).or_insert((traceparent.as_deref(), Vec::new())).1.push(line);
-                    }
-                    None => judgement.exceptions.push(exception(
-                        line,
-                        None,
-                        "unknown_batch",
-                        "no batch has this reference's number",
-                    )),
-                }
-            }
-            let mut outcome = SettleOutcome::default();
-            let mut news = FileNews::default();
-            let now = chrono_now(connection)?;
-            for (batch, (traceparent, lines)) in by_batch {
-                let mut rows = lock_rows(connection, batch, &lines)?;
-                let files = sent_files(connection, &rows)?;
-                for line in &lines {
-                    judgement.judge(backend, batch, line, rows.get_mut(&line.rail_key.seq().0), &files)?;
-                }
-                let changed: Vec<&LedgerRow> =
-                    rows.values().filter(|row| row.is_changed()).map(|row| &row.row).collect();
-                let changed = update_rows(connection, batch, &changed)?;
-                outcome.recorded += changed.len();
-                let entries = changed.iter().map(LedgerRow::entry).collect::<Result<Vec<_>, _>>()?;
-                outcome.outbox.extend(outbox::insert_status(connection, batch, entries, traceparent, now)?);
-                news.note(backend, rows.values())?;
-            }
-            update_files(connection, &news)?;
-            conflicts::insert_conflicts(connection, &judgement.conflicts)?;
-            conflicts::insert_exceptions(connection, incoming_id, &judgement.exceptions)?;
-            count_exceptions(connection, incoming_id, judgement.exceptions.len())?;
-            outcome.already_known = judgement.already_known;
-            outcome.exceptions = judgement.exceptions.len();
-            outcome.conflicts = judgement.conflicts.len();
-            Ok(outcome)
-        })
+        let answer = Answer { backend, incoming_id, lines, unreadable, lines_before, lines_total };
+        // Another process may record news of the same payments: where it was first, the lines are judged anew.
+        until_first(|| self.transaction("record lines of a response file", |connection| settle(connection, &answer)))
+            .inspect(|_| fail::fail_point!("settle.commit.after"))
     }
+}
+
+/// A stretch of a response file.
+struct Answer<'a> {
+    backend: &'a BackendName,
+    incoming_id: i64,
+    lines: &'a [FileLine],
+    unreadable: Vec<LineException>,
+    lines_before: i32,
+    lines_total: i32,
+}
+
+fn settle(connection: &mut PgConnection, answer: &Answer<'_>) -> Result<SettleOutcome, Abort> {
+    if !advance(connection, answer)? {
+        return Ok(SettleOutcome { already_known: answer.lines.len(), ..SettleOutcome::default() });
+    }
+    let mut judgement = Judgement { exceptions: answer.unreadable.clone(), ..Judgement::default() };
+    let batches = batches_of(connection, answer.lines)?;
+    let mut by_batch: BTreeMap<BatchId, (Option<&str>, Vec<&FileLine>)> = BTreeMap::new();
+    for line in answer.lines {
+        match batches.get(&line.rail_key.batch_no().0) {
+            Some((batch, traceparent)) => {
+                by_batch.entry(*batch).or_insert((traceparent.as_deref(), Vec::new())).1.push(line);
+            }
+            None => judgement.exceptions.push(exception(
+                line,
+                None,
+                "unknown_batch",
+                "no batch has this reference's number",
+            )),
+        }
+    }
+    let mut outcome = SettleOutcome::default();
+    let mut news = FileNews::default();
+    let now = chrono_now(connection)?;
+    for (batch, (traceparent, lines)) in by_batch {
+        let mut rows = read_rows(connection, batch, &lines)?;
+        let files = sent_files(connection, &rows)?;
+        for line in &lines {
+            judgement.judge(answer.backend, batch, line, rows.get_mut(&line.rail_key.seq().0), &files)?;
+        }
+        news.note(answer.backend, rows.values())?;
+        let mut changed: Vec<Judged> = rows.into_values().filter(Judged::is_changed).collect();
+        changed.iter_mut().for_each(|judged| judged.row.changed_at = now);
+        update_rows(connection, batch, &changed)?;
+        outcome.recorded += changed.len();
+        let entries = changed.iter().map(|judged| judged.row.entry()).collect::<Result<Vec<_>, _>>()?;
+        outcome.outbox.extend(outbox::insert_status(connection, batch, entries, traceparent)?);
+    }
+    update_files(connection, &news)?;
+    conflicts::insert_conflicts(connection, &judgement.conflicts)?;
+    conflicts::insert_exceptions(connection, answer.incoming_id, &judgement.exceptions)?;
+    count_exceptions(connection, answer.incoming_id, judgement.exceptions.len())?;
+    outcome.already_known = judgement.already_known;
+    outcome.exceptions = judgement.exceptions.len();
+    outcome.conflicts = judgement.conflicts.len();
+    fail::fail_point!("settle.commit.before");
+    Ok(outcome)
 }
 
 /// A ledger row that lines are judged against, and as it was before.
@@ -194,6 +211,10 @@ impl Judgement {
                     "the bank reports a second payment under another reference of its own",
                 );
             }
+            Ok(Step::AlreadyKnown) if names_the_payment(line, state, &judged.row) => {
+                judged.row.version += 1;
+                judged.row.rail_reference.clone_from(&line.rail_reference);
+            }
             Ok(Step::AlreadyKnown) => self.already_known += 1,
             Ok(Step::Conflict(next)) => {
                 judged.row.version += 1;
@@ -242,6 +263,12 @@ fn second_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool 
     line.news == News::Paid && paid_before && other_reference
 }
 
+/// News of a payment whose return came first: only now its reference is known.
+fn names_the_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool {
+    let is_returned = matches!(state, LedgerState::Returned);
+    line.news == News::Paid && is_returned && row.rail_reference.is_none() && line.rail_reference.is_some()
+}
+
 /// Why a line cannot be believed, if so.
 fn disbelief(
     backend: &BackendName,
@@ -280,13 +307,13 @@ fn exception(line: &FileLine, batch: Option<BatchId>, kind: &'static str, detail
 }
 
 /// Moves the progress through the file; false where somebody was here already.
-fn advance(connection: &mut PgConnection, incoming_id: i64, before: i32, after: i32) -> Result<bool, Abort> {
+fn advance(connection: &mut PgConnection, answer: &Answer<'_>) -> Result<bool, Abort> {
     let moved = diesel::sql_query(
         "UPDATE incoming_files SET lines_done = $3 WHERE incoming_id = $1 AND lines_done = $2 AND state = 1",
     )
-    .bind::<BigInt, _>(incoming_id)
-    .bind::<Integer, _>(before)
-    .bind::<Integer, _>(after)
+    .bind::<BigInt, _>(answer.incoming_id)
+    .bind::<Integer, _>(answer.lines_before)
+    .bind::<Integer, _>(answer.lines_total)
     .execute(connection)?;
     Ok(moved == 1)
 }
@@ -333,18 +360,15 @@ fn batches_of(connection: &mut PgConnection, lines: &[FileLine]) -> Result<Batch
     Ok(rows.into_iter().map(|row| (row.batch_no, (BatchId::from_uuid(row.batch_id), row.traceparent))).collect())
 }
 
-fn lock_rows(
+/// The rows as they stand. They are not locked: the update names the version that was judged.
+fn read_rows(
     connection: &mut PgConnection,
     batch: BatchId,
     lines: &[&FileLine],
 ) -> Result<BTreeMap<i32, Judged>, Abort> {
     let seqs: Vec<i32> = lines.iter().map(|line| line.rail_key.seq().0).collect();
-    let sql = format!(
-        "SELECT {LEDGER_COLUMNS} FROM payment_ledger WHERE batch_id = $1 AND seq = ANY($2) ORDER BY seq FOR UPDATE"
-    );
-    let rows: Vec<LedgerRow> =
-        diesel::sql_query(sql).bind::<SqlUuid, _>(batch.as_uuid()).bind::<Array<Integer>, _>(seqs).load(connection)?;
-    rows.into_iter()
+    ledger::standing(connection, batch, &seqs)?
+        .into_iter()
         .map(|row| Ok((row.seq, Judged { before: row.state()?, version_before: row.version, row })))
         .collect()
 }
@@ -367,27 +391,35 @@ fn sent_files(connection: &mut PgConnection, rows: &BTreeMap<i32, Judged>) -> Re
     Ok(rows.into_iter().map(|row| row.file_id).collect())
 }
 
-fn update_rows(connection: &mut PgConnection, batch: BatchId, rows: &[&LedgerRow]) -> Result<Vec<LedgerRow>, Abort> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let returned = LEDGER_COLUMNS.split(", ").map(|column| format!("l.{column}")).collect::<Vec<_>>().join(", ");
-    let sql = format!(
+/// Updates the rows from the version that was judged to the new one; `rows` are in order of position.
+fn update_rows(connection: &mut PgConnection, batch: BatchId, rows: &[Judged]) -> Result<(), Abort> {
+    joining_by_hash(connection, |connection| {
+        stretches(rows, |judged| judged.row.seq).try_for_each(|stretch| update_stretch(connection, batch, &stretch))
+    })
+}
+
+fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stretch<'_, Judged>) -> Result<(), Abort> {
+    let rows = || stretch.rows.iter().map(|judged| &judged.row);
+    let updated = diesel::sql_query(
         "UPDATE payment_ledger l SET version = u.version, state = u.state, rail_reference = u.rail_reference,
-                reason_code = u.reason_code, message = u.message, changed_at = now()
-         FROM unnest($2, $3, $4, $5, $6, $7) AS u (seq, version, state, rail_reference, reason_code, message)
-         WHERE l.batch_id = $1 AND l.seq = u.seq AND l.version < u.version
-         RETURNING {returned}"
-    );
-    Ok(diesel::sql_query(sql)
-        .bind::<SqlUuid, _>(batch.as_uuid())
-        .bind::<Array<Integer>, _>(rows.iter().map(|row| row.seq).collect::<Vec<_>>())
-        .bind::<Array<Integer>, _>(rows.iter().map(|row| row.version).collect::<Vec<_>>())
-        .bind::<Array<SmallInt>, _>(rows.iter().map(|row| row.state).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.rail_reference.as_deref()).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.reason_code.as_deref()).collect::<Vec<_>>())
-        .bind::<Array<Nullable<Text>>, _>(rows.iter().map(|row| row.message.as_deref()).collect::<Vec<_>>())
-        .load(connection)?)
+                    reason_code = u.reason_code, message = u.message, changed_at = u.changed_at
+             FROM unnest($2, $3, $4, $5, $6, $7, $8, $9)
+                  AS u (seq, judged, version, state, rail_reference, reason_code, message, changed_at)
+             WHERE l.batch_id = $1 AND l.seq BETWEEN $10 AND $11 AND l.seq = u.seq AND l.version = u.judged",
+    )
+    .bind::<SqlUuid, _>(batch.as_uuid())
+    .bind::<Array<Integer>, _>(rows().map(|row| row.seq).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(stretch.rows.iter().map(|judged| judged.version_before).collect::<Vec<_>>())
+    .bind::<Array<Integer>, _>(rows().map(|row| row.version).collect::<Vec<_>>())
+    .bind::<Array<SmallInt>, _>(rows().map(|row| row.state).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.rail_reference.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.reason_code.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.message.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Timestamptz>, _>(rows().map(|row| row.changed_at).collect::<Vec<_>>())
+    .bind::<Integer, _>(stretch.first)
+    .bind::<Integer, _>(stretch.last)
+    .execute(connection)?;
+    if updated < stretch.rows.len() { Err(Abort::Overtaken) } else { Ok(()) }
 }
 
 /// The files that answers are about, and how many of their lines became final. A line that is not believed is an answer

@@ -84,12 +84,14 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses.
     pub fn postpone_sweep(&self, batch: BatchId, seconds: i64) -> Result<(), DbError> {
+        fail::fail_point!("sweep.postpone.before");
         self.with("put off the sweep of a batch", |connection| {
             diesel::sql_query("UPDATE batch_sweeps SET due_at = now() + $2 * interval '1 second' WHERE batch_id = $1")
                 .bind::<SqlUuid, _>(batch.as_uuid())
                 .bind::<BigInt, _>(seconds)
                 .execute(connection)
         })?;
+        fail::fail_point!("sweep.postpone.after");
         Ok(())
     }
 
@@ -111,10 +113,16 @@ impl Db {
                 return Ok(SweepOutcome { stranded: usize::try_from(missing).unwrap_or(0), ..SweepOutcome::default() });
             }
             let (emitted, outbox) = emit(connection, batch, &sweep, interval_seconds)?;
-            outbox::insert(connection, &outbox, sweep.now)?;
+            outbox::insert(connection, &outbox)?;
             let wait = interval_seconds.saturating_mul(1_i64 << sweep.emissions.clamp(0, 20));
             reschedule(connection, batch, wait, true, 0)?;
+            fail::fail_point!("sweep.emit.before");
             Ok(SweepOutcome { emitted, stranded: 0, outbox })
+        })
+        .inspect(|outcome| {
+            if outcome.emitted > 0 {
+                fail::fail_point!("sweep.emit.after");
+            }
         })
     }
 
@@ -140,13 +148,11 @@ struct Sweep {
     batch_no: i64,
     #[diesel(sql_type = Nullable<Text>)]
     traceparent: Option<String>,
-    #[diesel(sql_type = Timestamptz)]
-    now: DateTime<Utc>,
 }
 
 fn lock(connection: &mut PgConnection, batch: BatchId) -> Result<Option<Sweep>, Abort> {
     let rows: Vec<Sweep> = diesel::sql_query(
-        "SELECT s.emissions, b.batch_no, b.traceparent, now() AS now FROM batch_sweeps s JOIN batches b USING (batch_id)
+        "SELECT s.emissions, b.batch_no, b.traceparent FROM batch_sweeps s JOIN batches b USING (batch_id)
          WHERE s.batch_id = $1 AND s.due_at <= now() FOR UPDATE OF s SKIP LOCKED",
     )
     .bind::<SqlUuid, _>(batch.as_uuid())

@@ -134,7 +134,7 @@ impl LedgerState {
     /// What this state makes of `news`.
     ///
     /// # Errors
-    /// [`IllegalTransition`] where the news makes no sense here, such as a return of what was never paid.
+    /// [`IllegalTransition`] where the news makes no sense here, such as a return of what was refused.
     pub const fn apply(self, news: News) -> Result<Step, IllegalTransition> {
         use LedgerState as S;
         let step = match (self, news) {
@@ -144,7 +144,8 @@ impl LedgerState {
             (S::Claimed | S::Accepted | S::Unknown, News::NotPaid) => Step::Moved(S::NotPaid),
             (S::Claimed | S::Accepted | S::Unknown | S::NotPaid, News::Refused) => Step::Moved(S::Failed),
             (S::NotPaid, News::Cancelled) => Step::Moved(S::Cancelled),
-            (S::Paid, News::Returned) => Step::Moved(S::Returned),
+            // What came back was paid before, even where the news of the payment come later: banks do not keep an order.
+            (S::Claimed | S::Accepted | S::Unknown | S::Paid, News::Returned) => Step::Moved(S::Returned),
 
             // Money moved although the ledger had closed the instruction without it: the row tells the truth now.
             (S::Failed | S::Rejected | S::Cancelled, News::Paid) => Step::Conflict(S::Paid),
@@ -166,10 +167,7 @@ impl LedgerState {
                 S::Claimed | S::Accepted | S::Unknown | S::Paid | S::Failed | S::Rejected | S::Returned,
                 News::Cancelled,
             )
-            | (
-                S::Claimed | S::Accepted | S::Unknown | S::NotPaid | S::Failed | S::Rejected | S::Cancelled,
-                News::Returned,
-            )
+            | (S::NotPaid | S::Failed | S::Rejected | S::Cancelled, News::Returned)
             | (S::Rejected | S::Cancelled, News::Accepted | News::Unknown) => {
                 return Err(IllegalTransition { state: self, news });
             }
@@ -211,9 +209,27 @@ mod tests {
                 News::Paid => Ok(Step::Moved(LedgerState::Paid)),
                 News::NotPaid => Ok(Step::Moved(LedgerState::NotPaid)),
                 News::Refused => Ok(Step::Moved(LedgerState::Failed)),
-                News::Returned | News::Cancelled => Err(IllegalTransition { state: LedgerState::Unknown, news }),
+                News::Returned => Ok(Step::Moved(LedgerState::Returned)),
+                News::Cancelled => Err(IllegalTransition { state: LedgerState::Unknown, news }),
             };
             assert_eq!(LedgerState::Unknown.apply(news), expected);
+        }
+    }
+
+    #[test]
+    fn i3_a_missing_answer_is_unknown_and_never_a_refusal() {
+        for state in [LedgerState::Claimed, LedgerState::Accepted] {
+            assert_eq!(state.apply(News::Unknown), Ok(Step::Moved(LedgerState::Unknown)));
+        }
+        assert!(!LedgerState::Unknown.is_final());
+    }
+
+    #[test]
+    fn i3_a_refusal_after_the_payment_is_a_conflict_and_the_payment_stands() {
+        for state in [LedgerState::Paid, LedgerState::Returned] {
+            for news in [News::Refused, News::NotPaid] {
+                assert_eq!(state.apply(news), Ok(Step::Conflict(state)));
+            }
         }
     }
 
@@ -237,6 +253,20 @@ mod tests {
             let (state, news) = (LedgerState::ALL[state], ALL_NEWS[news]);
             if state.is_final() && let Ok(Step::Moved(next)) = state.apply(news) {
                 prop_assert_eq!((state, next), (LedgerState::Paid, LedgerState::Returned));
+            }
+        }
+
+        #[test]
+        fn a_payment_and_its_return_end_alike_in_either_order(state in 0_usize..9) {
+            let state = LedgerState::ALL[state];
+            let after = |state: LedgerState, news| match state.apply(news) {
+                Ok(Step::Moved(next) | Step::Conflict(next)) => next,
+                Ok(Step::AlreadyKnown) | Err(_) => state,
+            };
+            if matches!(state, LedgerState::Claimed | LedgerState::Accepted | LedgerState::Unknown) {
+                let paid_first = after(after(state, News::Paid), News::Returned);
+                prop_assert_eq!(paid_first, after(after(state, News::Returned), News::Paid));
+                prop_assert_eq!(paid_first, LedgerState::Returned);
             }
         }
 

@@ -1,4 +1,4 @@
-//! Instructions that were accepted: topic `gctb.batches`.
+//! Instructions that were accepted: topics `gctb.batches` and `gctb.resolve`.
 
 use chrono::{DateTime, Utc};
 use gctb_domain::{BatchId, BatchNo, Currency, FinancialAddress, Money, Seq};

@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub enum Topic {
     /// Instructions accepted and due; [`crate::InstructionChunk`].
     Batches,
+    /// Instructions whose payee's id waits for the ID account mapper; [`crate::InstructionChunk`].
+    Resolve,
     /// Resolved instructions for one backend; [`crate::PaymentChunk`].
     Payments(BackendName),
     /// Changes of the ledger; [`crate::StatusChunk`].
@@ -25,6 +27,7 @@ impl Topic {
     pub fn name(&self) -> String {
         match self {
             Self::Batches => "gctb.batches".to_owned(),
+            Self::Resolve => "gctb.resolve".to_owned(),
             Self::Payments(backend) => format!("gctb.payments.{backend}"),
             Self::Status => "gctb.status".to_owned(),
             Self::Completions => "gctb.completions".to_owned(),
@@ -41,20 +44,22 @@ impl Topic {
         if let Some(backend) = name.strip_prefix("gctb.payments.") {
             return BackendName::parse(backend).ok().map(Self::Payments);
         }
-        [Self::Batches, Self::Status, Self::Completions].into_iter().find(|topic| topic.name() == name)
+        [Self::Batches, Self::Resolve, Self::Status, Self::Completions].into_iter().find(|topic| topic.name() == name)
     }
 
     /// Where this topic's dead letters go.
     pub fn dead(&self) -> Self {
         match self {
             Self::Dead(_) => self.clone(),
-            Self::Batches | Self::Payments(_) | Self::Status | Self::Completions => Self::Dead(Box::new(self.clone())),
+            Self::Batches | Self::Resolve | Self::Payments(_) | Self::Status | Self::Completions => {
+                Self::Dead(Box::new(self.clone()))
+            }
         }
     }
 
     /// Every topic of a deployment with these backends, dead-letter topics last.
     pub fn all(backends: &[BackendName]) -> Vec<Self> {
-        let mut topics = vec![Self::Batches, Self::Status, Self::Completions];
+        let mut topics = vec![Self::Batches, Self::Resolve, Self::Status, Self::Completions];
         topics.extend(backends.iter().cloned().map(Self::Payments));
         let dead: Vec<Self> = topics.iter().map(Self::dead).collect();
         topics.extend(dead);
@@ -85,7 +90,7 @@ pub fn declared_topics(backends: &[BackendName]) -> Result<Vec<TopicDeclaration>
         .map_err(TopicsError::Unreadable)?;
     let declare = |topic: Topic| {
         let pattern = match &topic {
-            Topic::Batches | Topic::Status | Topic::Completions => topic.name(),
+            Topic::Batches | Topic::Resolve | Topic::Status | Topic::Completions => topic.name(),
             Topic::Payments(_) => "gctb.payments.<backend>".to_owned(),
             Topic::Dead(_) => "<topic>.dead".to_owned(),
         };
@@ -146,11 +151,13 @@ mod tests {
         let names: Vec<String> = declared.iter().map(|declared| declared.topic.name()).collect();
         let expected = [
             "gctb.batches",
+            "gctb.resolve",
             "gctb.status",
             "gctb.completions",
             "gctb.payments.file",
             "gctb.payments.mpesa",
             "gctb.batches.dead",
+            "gctb.resolve.dead",
             "gctb.status.dead",
             "gctb.completions.dead",
             "gctb.payments.file.dead",

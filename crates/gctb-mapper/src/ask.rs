@@ -191,8 +191,9 @@ impl Desk {
     /// Tells breaker, metrics and health how a call ended. The log hears of it when the breaker opens or closes.
     fn note(&mut self, result: &Result<Vec<Outcome>, CallError>, ids: usize, took: std::time::Duration) {
         match result {
-            Ok(_) => {
-                self.metrics.call("answered", ids, took);
+            Ok(outcomes) => {
+                let complete = !outcomes.iter().any(|outcome| matches!(outcome, Outcome::Missing));
+                self.metrics.call(if complete { "answered" } else { "incomplete" }, ids, took);
                 self.breaker.succeeded();
                 if self.component.ok() {
                     tracing::info!("the ID account mapper answers again");

@@ -1,7 +1,8 @@
 //! One call of the mapper's synchronous resolve API over HTTP.
 //!
 //! It neither repeats nor decides anything. Resolving only reads, so every call may be repeated under new ids. References
-//! are our own, made per call: the mapper never sees a sender's.
+//! are our own, made per call: the mapper never sees a sender's. No two calls share one: an answer that belongs to another
+//! call, as a cache in between may give it, must not say that a person's money goes to another's account.
 
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,9 @@ pub enum CallError {
         /// The limit.
         max: usize,
     },
+    /// An answer that names no reference of this call, as a cache in between may give it.
+    #[error("the ID account mapper's answer belongs to another call")]
+    OtherCall,
     /// An answer in another form, a web page for example.
     #[error("the ID account mapper's answer cannot be used")]
     Unusable(#[source] ResolveError),
@@ -76,7 +80,7 @@ impl CallError {
     /// or busy fails on all of them alike.
     pub(crate) fn may_be_one_id(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut => false,
+            Self::Unreachable(_) | Self::TimedOut | Self::OtherCall => false,
             Self::Status { status } => !matches!(status, 401..=404 | 408 | 429 | 502..=504),
             Self::TooLarge { .. } | Self::Unusable(_) => true,
         }
@@ -89,6 +93,7 @@ impl CallError {
             Self::TimedOut => "timed_out",
             Self::Status { .. } => "http_status",
             Self::TooLarge { .. } => "too_large",
+            Self::OtherCall => "other_call",
             Self::Unusable(_) => "unusable",
         }
     }
@@ -123,7 +128,8 @@ impl MapperClient {
     }
 
     async fn resolve(&self, ids: &[FinancialAddress]) -> Result<Vec<Outcome>, CallError> {
-        let references: Vec<String> = (1..=ids.len()).map(|n| n.to_string()).collect();
+        let call = Uuid::new_v4().simple().to_string();
+        let references: Vec<String> = (1..=ids.len()).map(|n| format!("{call}-{n}")).collect();
         let references: Vec<&str> = references.iter().map(String::as_str).collect();
         let items: Vec<(&str, &FinancialAddress)> = references.iter().copied().zip(ids).collect();
         let mut request = self
@@ -137,6 +143,10 @@ impl MapperClient {
         }
         let response = request.send().await.map_err(broken)?;
         let answered = resolve::answer(&self.read(response).await?).map_err(CallError::Unusable)?;
+        // An empty answer is one that leaves all ids out: that may be the one id that was asked about.
+        if !answered.is_empty() && !answered.iter().any(|(reference, _)| reference.starts_with(&call)) {
+            return Err(CallError::OtherCall);
+        }
         Ok(resolve::by_reference(&references, answered))
     }
 

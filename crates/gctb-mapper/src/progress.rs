@@ -26,6 +26,7 @@ pub(crate) struct Progress {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     pub(crate) routed: u64,
+    pub(crate) to_resolve: u64,
     pub(crate) rejected: u64,
     pub(crate) already_known: u64,
     pub(crate) undecided: u64,
@@ -60,6 +61,7 @@ impl Progress {
     /// Counts what was settled.
     pub(crate) fn count(&mut self, more: Tally) {
         self.tally.routed += more.routed;
+        self.tally.to_resolve += more.to_resolve;
         self.tally.rejected += more.rejected;
         self.tally.already_known += more.already_known;
         self.tally.undecided += more.undecided;
@@ -82,6 +84,7 @@ impl Progress {
         let Self { dead, tally, .. } = std::mem::take(self);
         let outcomes = vec![
             ("routed", tally.routed),
+            ("to_resolve", tally.to_resolve),
             ("rejected", tally.rejected),
             ("already_known", tally.already_known),
             ("undecided", tally.undecided),

@@ -6,7 +6,7 @@ use gctb_db::{Db, DbError, Fate, Rejection};
 use gctb_events::{Event, InstructionChunk};
 use gctb_runtime::{DeadEntry, Incoming, chain};
 
-use crate::router::Publish;
+use crate::settling::Publish;
 
 /// Refuses instructions.
 pub(crate) struct Refuser {

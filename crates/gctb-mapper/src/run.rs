@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use gctb_db::Db;
 use gctb_events::{Topic, TopicDeclaration, declared_topics};
-use gctb_outbox::{DurabilitySettings, Outbox, database, wait_for_database};
-use gctb_runtime::{
-    AdminServer, Component, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin,
-};
+use gctb_outbox::{Outbox, database, wait_for_database};
+use gctb_runtime::{AdminServer, Health, LoopWorld, Producer, Shutdown, Telemetry, Workers, consume, topics_admin};
 
 use crate::clock::Clock;
-use crate::router::{Router, World};
+use crate::resolver::{Resolver, World};
+use crate::router::Router;
 use crate::rules::Rules;
 use crate::settings::{IDENTITY, Settings};
+use crate::settling::Exits;
 
-/// What the threads may take beyond the time in which the consumer closes.
+/// What the threads may take beyond the time in which the consumers close.
 const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 /// Runs the service until the shutdown is requested.
@@ -26,76 +26,81 @@ pub fn run(settings: &Settings, shutdown: &Shutdown) -> anyhow::Result<()> {
     let rules = Rules::compile(settings)?;
     let topics = topics(settings)?;
     let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
-    let (health, meter) = (Health::new(), telemetry.meter());
+    let health = Health::new();
     // Until all is started the service is not ready, whatever its parts say.
     let start = health.component("start-up");
     let _pages = AdminServer::start(&settings.admin, health.clone(), telemetry.clone(), shutdown.clone())?;
     let db = database(&settings.database, IDENTITY.name);
-    let producer = Producer::new(&settings.kafka, IDENTITY.name, &health)?;
-    let mut workers = Workers::new(shutdown);
-    let outbox = Outbox::start(&settings.outbox, &db, &producer, &health, &meter, shutdown, &mut workers)?;
-    let router = Router::new(rules, &settings.mapper, world(&db, &producer, outbox, &health, &telemetry, shutdown))?;
-    let world = LoopWorld {
-        service: IDENTITY.name,
-        kafka: settings.kafka.clone(),
-        consumer: settings.consumer.clone(),
-        producer,
-        health,
-        meter,
-        shutdown: shutdown.clone(),
+    wait_for_database(&db, settings.durability, Clock::SYSTEM.time, &health, shutdown)?;
+    topics_admin::wait_until_declared(&settings.kafka, &topics, &health, shutdown)?;
+
+    let ended = if shutdown.is_requested() {
+        Ok(())
+    } else {
+        let workers = spawn_workers(settings, rules, &db, &telemetry, &health, shutdown)?;
+        start.ok();
+        workers.join(settings.consumer.shutdown_deadline + STOP_MARGIN)
     };
-    let durability = settings.durability;
-    workers.spawn("router", move || start_and_consume(&db, durability, &topics, &start, &world, router))?;
-    let ended = workers.join(settings.consumer.shutdown_deadline + STOP_MARGIN);
     telemetry.shutdown();
     Ok(ended?)
 }
 
-fn world(
+/// Starts the two loops, each with a consumer and a group of its own, and what publishes their refusals.
+fn spawn_workers(
+    settings: &Settings,
+    rules: Rules,
     db: &Db,
-    producer: &Producer,
-    outbox: Outbox,
-    health: &Health,
     telemetry: &Telemetry,
+    health: &Health,
     shutdown: &Shutdown,
-) -> World {
-    let producer = producer.clone();
-    World {
+) -> anyhow::Result<Workers> {
+    let meter = telemetry.meter();
+    let producer = Producer::new(&settings.kafka, IDENTITY.name, health)?;
+    let mut workers = Workers::new(shutdown);
+    let outbox = Outbox::start(&settings.outbox, db, &producer, health, &meter, shutdown, &mut workers)?;
+
+    let router = Router::new(rules.clone(), exits(db, &outbox, &producer));
+    let world = World {
+        exits: exits(db, &outbox, &producer),
+        clock: Clock::SYSTEM,
+        meter: meter.clone(),
+        health: health.clone(),
+        shutdown: shutdown.clone(),
+    };
+    let resolver = Resolver::new(rules, &settings.mapper, world)?;
+
+    let routing = LoopWorld {
+        service: IDENTITY.name,
+        kafka: settings.kafka.clone(),
+        consumer: settings.consumer.clone(),
+        producer,
+        health: health.clone(),
+        meter,
+        shutdown: shutdown.clone(),
+    };
+    let mut resolving = routing.clone();
+    resolving.kafka.group = Some(settings.resolve.group.clone());
+    workers.spawn("router", move || consume(&Topic::Batches, &routing, router))?;
+    workers.spawn("resolver", move || consume(&Topic::Resolve, &resolving, resolver))?;
+    Ok(workers)
+}
+
+fn exits(db: &Db, outbox: &Outbox, producer: &Producer) -> Exits {
+    let (outbox, producer) = (outbox.clone(), producer.clone());
+    Exits {
         db: db.clone(),
         publish: Box::new(move |rows| outbox.publish(rows)),
         send: Box::new(move |messages| producer.send_all(messages)),
-        clock: Clock::SYSTEM,
-        meter: telemetry.meter(),
-        health: health.clone(),
-        shutdown: shutdown.clone(),
     }
-}
-
-/// Waits for the database and for Kafka, then consumes until the end.
-fn start_and_consume(
-    db: &Db,
-    durability: DurabilitySettings,
-    topics: &[TopicDeclaration],
-    start: &Component,
-    world: &LoopWorld,
-    router: Router,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    wait_for_database(db, durability, Clock::SYSTEM.time, &world.health, &world.shutdown)?;
-    if world.shutdown.is_requested() {
-        return Ok(());
-    }
-    topics_admin::wait_until_declared(&world.kafka, topics, &world.health, &world.shutdown)?;
-    start.ok();
-    Ok(consume(&Topic::Batches, world, router)?)
 }
 
 /// The topics that this service reads and writes.
 fn topics(settings: &Settings) -> anyhow::Result<Vec<TopicDeclaration>> {
     let mut topics = declared_topics(&settings.backends)?;
-    let dead = Topic::Batches.dead();
+    let dead = [Topic::Batches.dead(), Topic::Resolve.dead()];
     topics.retain(|declared| match &declared.topic {
-        Topic::Batches | Topic::Status | Topic::Payments(_) => true,
-        Topic::Dead(_) => declared.topic == dead,
+        Topic::Batches | Topic::Resolve | Topic::Status | Topic::Payments(_) => true,
+        Topic::Dead(_) => dead.contains(&declared.topic),
         Topic::Completions => false,
     });
     Ok(topics)

@@ -26,6 +26,8 @@ pub const IDENTITY: ServiceIdentity = ServiceIdentity {
 pub struct Settings {
     /// The payment backends that this deployment runs.
     pub backends: Vec<BackendName>,
+    /// How the ids that wait for the mapper are consumed.
+    pub resolve: ResolveSettings,
     /// How the ID account mapper is asked.
     pub mapper: MapperSettings,
     /// What an address or id is, in order.
@@ -46,6 +48,14 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// Logs and traces.
     pub telemetry: TelemetrySettings,
+}
+
+/// How the ids that wait for the mapper are consumed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveSettings {
+    /// The consumer group of the topic `gctb.resolve`.
+    pub group: String,
 }
 
 /// How the ID account mapper is asked.
@@ -120,6 +130,9 @@ pub enum UnusableSetting {
         /// Which.
         setting: &'static str,
     },
+    /// The two loops would wait for each other's rebalances, and a replay would have to stop both.
+    #[error("the setting resolve.group must name a consumer group of its own, other than kafka.group")]
+    SharedGroup,
     /// Kafka would give the messages away while the mapper is asked.
     #[error(
         "the settings mapper.round_time_max and mapper.call_timeout together must be less than kafka.max_poll_interval"
@@ -145,6 +158,9 @@ impl Settings {
         ];
         if let Some((setting, _)) = at_least_one.into_iter().find(|(_, value)| *value == 0) {
             return Err(UnusableSetting::Zero { setting });
+        }
+        if self.resolve.group.is_empty() || self.resolve.group == self.kafka.group_of(IDENTITY.name) {
+            return Err(UnusableSetting::SharedGroup);
         }
         if mapper.round_time_max + mapper.call_timeout >= self.kafka.max_poll_interval {
             return Err(UnusableSetting::RoundTooLong);
@@ -178,6 +194,7 @@ mod tests {
         Rules::compile(&settings).expect("strategies and routes compile");
         assert_eq!(settings.strategy, default_strategies(), "the file lists what the domain has");
         assert_eq!(settings.admin.bind, "127.0.0.1:8081");
+        assert_eq!(settings.resolve.group, "gctb-mapper-resolve");
         assert!(!format!("{settings:?}").contains("hush"));
     }
 
@@ -197,6 +214,7 @@ mod tests {
         assert!(check("GCTB_MAPPER__MAPPER__URL", "http://u:p@spar/resolve").contains("mapper.url"));
         assert!(check("GCTB_MAPPER__MAPPER__URL", "ftp://spar/resolve").contains("mapper.url"));
         assert!(check("GCTB_MAPPER__MAPPER__IDS_PER_CALL_MAX", "0").contains("mapper.ids_per_call_max"));
+        assert!(check("GCTB_MAPPER__RESOLVE__GROUP", "gctb-mapper").contains("resolve.group"));
         assert!(check("GCTB_MAPPER__MAPPER__ROUND_TIME_MAX", "5m").contains("kafka.max_poll_interval"));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Known {
 enum Verdict<'a> {
     Pay(&'a BackendName, FinancialAddress),
     Refuse(ReasonCode, String),
-    Wait,
+    Resolve,
     LeaveOut,
 }
 
@@ -42,7 +42,8 @@ const UNPAYABLE_ANSWER: &str = "the ID account mapper gave an address of a form 
 pub(crate) struct Sorted<'a> {
     pub(crate) payments: BTreeMap<&'a BackendName, Vec<Payment>>,
     pub(crate) refusals: Vec<(usize, Rejection)>,
-    pub(crate) waiting: Vec<usize>,
+    /// Positions of instructions about whose id nothing is known.
+    pub(crate) ids: Vec<usize>,
     pub(crate) tally: Tally,
 }
 
@@ -65,7 +66,7 @@ pub(crate) fn sort<'a>(
             Verdict::Refuse(reason, message) => {
                 sorted.refusals.push((position, Rejection { seq: instruction.seq, reason, message }));
             }
-            Verdict::Wait => sorted.waiting.push(position),
+            Verdict::Resolve => sorted.ids.push(position),
             Verdict::LeaveOut => sorted.tally.undecided += 1,
         }
     }
@@ -79,7 +80,7 @@ fn judge<'a>(rules: &'a Rules, payee: &FinancialAddress, known: &KnownIds) -> Ve
         Form::NoRoute => refuse(NO_ROUTE),
         Form::Unknown => refuse(UNKNOWN_FORM),
         Form::Id => match known.get(payee) {
-            None => Verdict::Wait,
+            None => Verdict::Resolve,
             Some(Known::LeftOut) => Verdict::LeaveOut,
             Some(Known::Refused { code, message }) => Verdict::Refuse(*code, message.clone()),
             Some(Known::Address(address)) => match rules.form(address) {

@@ -37,7 +37,7 @@ impl Outbox {
         shutdown: &Shutdown,
         workers: &mut Workers,
     ) -> Result<Self, WorkerError> {
-        let publisher = Arc::new(publisher::Publisher::new(settings.queue_bytes_max, db, producer, meter));
+        let publisher = Arc::new(publisher::Publisher::new(settings, db, producer, health, meter));
         let (published, stop) = (Arc::clone(&publisher), shutdown.clone());
         workers.spawn("outbox publisher", move || {
             published.run(&stop);

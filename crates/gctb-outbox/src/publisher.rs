@@ -4,25 +4,45 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use gctb_db::{Db, OutboxRow};
+use gctb_db::{Db, OutboxKind, OutboxRow};
 use gctb_events::Outgoing;
-use gctb_runtime::{Producer, Shutdown, chain};
+use gctb_runtime::{Health, Heartbeat, Producer, Shutdown, chain};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Meter};
 use uuid::Uuid;
 
+use crate::settings::OutboxSettings;
+
 /// Most rows of one round of sending and deleting.
 const ROUND_ROWS: usize = 200;
+/// About the most bytes of one round: while it is sent, the Kafka client holds them once more.
+const ROUND_BYTES: usize = 4 << 20;
 /// How long an idle publisher waits before it looks whether the service ends.
 const IDLE: Duration = Duration::from_millis(200);
+
+/// Longest silence of the publisher before it counts as stuck, beside the time of a send: Postgres' own limits must fit.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
+
+/// What publisher and relay count together. Made in one place: under two descriptions it would be two counters of one name,
+/// and a page with both is no page that Prometheus takes.
+pub(crate) fn rows_counter(meter: &Meter) -> Counter<u64> {
+    meter
+        .u64_counter("gctb_outbox_rows")
+        .with_description(
+            "Outbox rows by what became of them: published from memory, relayed, left to the relay, failed",
+        )
+        .build()
+}
 
 pub(crate) struct Publisher {
     queue: Mutex<Queue>,
     filled: Condvar,
     bytes_max: usize,
+    resend_seconds: u32,
     db: Db,
     producer: Producer,
     rows: Counter<u64>,
+    heartbeat: Heartbeat,
 }
 
 #[derive(Default)]
@@ -32,15 +52,20 @@ struct Queue {
 }
 
 impl Publisher {
-    pub(crate) fn new(bytes_max: usize, db: &Db, producer: &Producer, meter: &Meter) -> Self {
-        let rows = meter
-            .u64_counter("gctb_outbox_rows")
-            .with_description(
-                "Outbox rows by what became of them: published from memory, relayed, left to the relay, failed",
-            )
-            .build();
+    pub(crate) fn new(settings: &OutboxSettings, db: &Db, producer: &Producer, health: &Health, meter: &Meter) -> Self {
+        let rows = rows_counter(meter);
+        let heartbeat = health.heartbeat("outbox publisher", producer.send_time_max() + SILENCE_MAX);
         let (db, producer) = (db.clone(), producer.clone());
-        Self { queue: Mutex::default(), filled: Condvar::new(), bytes_max, db, producer, rows }
+        Self {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            bytes_max: settings.queue_bytes_max,
+            resend_seconds: settings.resend_seconds(),
+            db,
+            producer,
+            rows,
+            heartbeat,
+        }
     }
 
     pub(crate) fn offer(&self, rows: Vec<OutboxRow>) {
@@ -69,6 +94,7 @@ impl Publisher {
     /// Works until the shutdown is requested and the queue is empty, or Kafka is away.
     pub(crate) fn run(&self, shutdown: &Shutdown) {
         loop {
+            self.heartbeat.beat();
             let rows = self.take();
             if rows.is_empty() {
                 if shutdown.is_requested() {
@@ -76,31 +102,39 @@ impl Publisher {
                 }
                 continue;
             }
-            let sent = self.send(&rows);
+            let sent = self.send(rows);
             if !sent && shutdown.is_requested() {
                 return;
             }
         }
     }
 
-    /// Sends rows and deletes those that have done their work. True if Kafka took all.
-    fn send(&self, rows: &[OutboxRow]) -> bool {
-        let messages: Vec<Outgoing> = rows.iter().map(|row| row.message.clone()).collect();
+    /// Sends rows, deletes those that have done their work, and puts off the others' next emission. True if Kafka took all.
+    fn send(&self, rows: Vec<OutboxRow>) -> bool {
+        let (rows, messages): (Vec<(Uuid, OutboxKind)>, Vec<Outgoing>) =
+            rows.into_iter().map(|row| ((row.id, row.kind), row.message)).unzip();
         let results = self.producer.send_each(&messages);
-        let done: Vec<Uuid> = rows
-            .iter()
-            .zip(&results)
-            .filter(|(row, result)| result.is_ok() && row.kind.ends_with_delivery())
-            .map(|(row, _)| row.id)
-            .collect();
-        let sent = results.iter().filter(|result| result.is_ok()).count();
+        let (mut done, mut folded_later): (Vec<Uuid>, Vec<Uuid>) = (Vec::new(), Vec::new());
+        for ((id, kind), _) in rows.into_iter().zip(&results).filter(|(_, result)| result.is_ok()) {
+            if kind.ends_with_delivery() { done.push(id) } else { folded_later.push(id) }
+        }
+        let sent = done.len() + folded_later.len();
         let failed = results.len() - sent;
         self.rows.add(u64::try_from(sent).unwrap_or(0), &[KeyValue::new("outcome", "published")]);
         self.rows.add(u64::try_from(failed).unwrap_or(0), &[KeyValue::new("outcome", "failed")]);
-        if !done.is_empty()
-            && let Err(error) = self.db.delete_outbox(&done)
-        {
-            tracing::warn!(error = %chain(&error), rows = done.len(), "published outbox rows stay; the relay sends them once more");
+        if !done.is_empty() {
+            fail::fail_point!("publish.delete.before");
+            if let Err(error) = self.db.delete_outbox(&done) {
+                tracing::warn!(error = %chain(&error), rows = done.len(), "published outbox rows stay; the relay sends them once more");
+            }
+            fail::fail_point!("publish.delete.after");
+        }
+        if !folded_later.is_empty() {
+            fail::fail_point!("publish.postpone.before");
+            if let Err(error) = self.db.postpone_outbox(&folded_later, self.resend_seconds) {
+                tracing::debug!(error = %chain(&error), rows = folded_later.len(), "published status rows are sent once more before their time");
+            }
+            fail::fail_point!("publish.postpone.after");
         }
         failed == 0
     }
@@ -110,9 +144,13 @@ impl Publisher {
         if queue.rows.is_empty() {
             queue = self.filled.wait_timeout(queue, IDLE).unwrap_or_else(PoisonError::into_inner).0;
         }
-        let count = queue.rows.len().min(ROUND_ROWS);
-        let rows: Vec<OutboxRow> = queue.rows.drain(..count).collect();
-        queue.bytes -= rows.iter().map(|row| row.message.payload.len()).sum::<usize>();
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        while rows.len() < ROUND_ROWS && bytes < ROUND_BYTES {
+            let Some(row) = queue.rows.pop_front() else { break };
+            bytes += row.message.payload.len();
+            rows.push(row);
+        }
+        queue.bytes -= bytes;
         rows
     }
 

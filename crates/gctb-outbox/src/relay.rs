@@ -4,15 +4,25 @@ use std::time::Duration;
 
 use gctb_db::{Db, DbError, LeasedRow};
 use gctb_events::Outgoing;
-use gctb_runtime::{Component, Health, Producer, Shutdown, chain};
+use gctb_runtime::{Component, Health, Heartbeat, Producer, Shutdown, chain};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Meter};
 use uuid::Uuid;
 
+use crate::publisher::rows_counter;
 use crate::settings::OutboxSettings;
 
 /// When rows that Kafka did not take are due again, in seconds.
 const RELEASE_SECONDS: u32 = 2;
+
+/// The longest wait after a look that failed: a service must not stay unready for a long interval when Postgres is back.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
+/// How long Postgres may take to answer the relay's small questions before it counts as failing.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+/// Longest silence of the relay before it counts as stuck: Postgres' own limits of a statement and of a silent connection
+/// must fit, those of a send are added.
+const SILENCE_MAX: Duration = Duration::from_secs(180);
 
 pub(crate) struct Relay {
     db: Db,
@@ -21,6 +31,7 @@ pub(crate) struct Relay {
     rows_max: i64,
     resend_seconds: u32,
     postgres: Component,
+    heartbeat: Heartbeat,
     rows: Counter<u64>,
     backlog: Gauge<i64>,
     late: Gauge<i64>,
@@ -35,33 +46,46 @@ impl Relay {
             producer: producer.clone(),
             interval: settings.relay_interval,
             rows_max: i64::from(settings.relay_rows_max.max(1)),
-            resend_seconds: u32::try_from(settings.resend_after.as_secs()).unwrap_or(u32::MAX).max(1),
-            postgres: health.component("postgres"),
-            rows: meter.u64_counter("gctb_outbox_rows").build(),
+            resend_seconds: settings.resend_seconds(),
+            postgres: health.watched("postgres", settings.relay_interval + producer.send_time_max() + ANSWER_TIME_MAX),
+            heartbeat: health
+                .heartbeat("outbox relay", settings.relay_interval + producer.send_time_max() + SILENCE_MAX),
+            rows: rows_counter(meter),
             backlog: gauge("gctb_outbox_backlog_rows", "Rows in the outbox, of all services"),
             late: gauge("gctb_outbox_late_seconds", "How long the most overdue row of the outbox is due"),
         }
     }
 
     pub(crate) fn run(&self, shutdown: &Shutdown) {
-        while !shutdown.wait_timeout(self.interval) {
-            match self.empty(shutdown) {
-                Ok(()) => {
-                    self.postgres.ok();
-                }
-                Err(error) => {
-                    if self.postgres.failing(error.to_string()) {
-                        tracing::warn!(error = %chain(&error), "the outbox cannot be read; the relay tries again");
-                    }
-                }
+        // The first look comes before the first wait: until it is done nobody knows whether Postgres answers.
+        loop {
+            let wait = self.look(shutdown);
+            if shutdown.wait_timeout(wait) {
+                return;
             }
         }
+    }
+
+    /// Empties the outbox, and says how long to wait before the next look.
+    fn look(&self, shutdown: &Shutdown) -> Duration {
+        self.heartbeat.beat();
+        let Err(error) = self.empty(shutdown) else { return self.interval };
+        if self.postgres.failing(error.to_string()) {
+            tracing::warn!(error = %chain(&error), "the outbox cannot be read; the relay tries again");
+        }
+        self.interval.min(LOOK_AGAIN)
     }
 
     /// Sends until nothing is due any more, or Kafka does not take it.
     fn empty(&self, shutdown: &Shutdown) -> Result<(), DbError> {
         loop {
+            fail::fail_point!("relay.lease.before");
             let leased = self.db.lease_outbox(self.rows_max, self.resend_seconds)?;
+            if !leased.is_empty() {
+                fail::fail_point!("relay.lease.after");
+            }
+            self.postgres_answers();
+            self.heartbeat.beat();
             let full = i64::try_from(leased.len()).is_ok_and(|count| count == self.rows_max);
             let taken = leased.is_empty() || self.send(leased)?;
             if !full || !taken || shutdown.is_requested() {
@@ -72,6 +96,12 @@ impl Relay {
         self.backlog.record(rows, &[]);
         self.late.record(late_seconds, &[]);
         Ok(())
+    }
+
+    fn postgres_answers(&self) {
+        if self.postgres.ok() {
+            tracing::info!("the outbox is read");
+        }
     }
 
     /// True if Kafka took every row.
@@ -92,8 +122,17 @@ impl Relay {
         }
         let relayed = results.len() - back.len();
         self.rows.add(u64::try_from(relayed).unwrap_or(0), &[KeyValue::new("outcome", "relayed")]);
-        self.db.delete_outbox(&done)?;
-        self.db.release_outbox(&back, RELEASE_SECONDS)?;
+        self.rows.add(u64::try_from(back.len()).unwrap_or(0), &[KeyValue::new("outcome", "failed")]);
+        if !done.is_empty() {
+            fail::fail_point!("relay.delete.before");
+            self.db.delete_outbox(&done)?;
+            fail::fail_point!("relay.delete.after");
+        }
+        if !back.is_empty() {
+            fail::fail_point!("relay.release.before");
+            self.db.release_outbox(&back, RELEASE_SECONDS)?;
+            fail::fail_point!("relay.release.after");
+        }
         Ok(back.is_empty())
     }
 }

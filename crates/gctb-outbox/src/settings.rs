@@ -20,3 +20,10 @@ pub struct OutboxSettings {
     #[serde(with = "duration")]
     pub resend_after: Duration,
 }
+
+impl OutboxSettings {
+    /// `resend_after` as Postgres counts it.
+    pub(crate) fn resend_seconds(&self) -> u32 {
+        u32::try_from(self.resend_after.as_secs()).unwrap_or(u32::MAX).max(1)
+    }
+}

@@ -45,6 +45,7 @@ pub fn database(settings: &DatabaseSettings, service: &str) -> Db {
         pool_size: settings.pool_size,
         connect_timeout: settings.connect_timeout,
         statement_timeout: settings.statement_timeout,
+        silence_timeout: settings.silence_timeout,
         application_name: service.to_owned(),
     })
 }

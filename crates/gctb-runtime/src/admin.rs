@@ -76,7 +76,7 @@ impl AdminServer {
         let (tell_handle, handle) = std::sync::mpsc::channel();
         let run = move || {
             actix_web::rt::System::new().block_on(async move {
-                let pages = Pages { health, telemetry, shutdown };
+                let pages = Pages::new(health, telemetry, shutdown);
                 let server = HttpServer::new(move || App::new().configure(pages.clone().routes()))
                     .workers(1)
                     .disable_signals()
@@ -120,7 +120,7 @@ impl Drop for AdminServer {
 
 /// Mounts the three pages on a service's own server: `App::new().configure(admin::routes(health, telemetry, shutdown))`.
 pub fn routes(health: Health, telemetry: Telemetry, shutdown: Shutdown) -> impl FnOnce(&mut ServiceConfig) + Clone {
-    Pages { health, telemetry, shutdown }.routes()
+    Pages::new(health, telemetry, shutdown).routes()
 }
 
 #[derive(Clone)]
@@ -131,6 +131,11 @@ struct Pages {
 }
 
 impl Pages {
+    fn new(health: Health, telemetry: Telemetry, shutdown: Shutdown) -> Self {
+        health.observe(&telemetry.meter());
+        Self { health, telemetry, shutdown }
+    }
+
     fn routes(self) -> impl FnOnce(&mut ServiceConfig) + Clone {
         move |config: &mut ServiceConfig| {
             config

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
 use serde::Serialize;
 
 /// The health of a process. Clones share it.
@@ -24,6 +26,20 @@ struct Shared {
 struct State {
     required: bool,
     trouble: Option<String>,
+    heard: Instant,
+    /// How long no news are good news. None: for ever.
+    silence_max: Option<Duration>,
+}
+
+impl State {
+    fn trouble(&self) -> Option<String> {
+        let silent = self.heard.elapsed();
+        let too_long = self.silence_max.filter(|limit| silent > *limit);
+        let sentence = |limit: Duration| {
+            format!("no news of it for {} s; they come within {} s while it works", silent.as_secs(), limit.as_secs())
+        };
+        self.trouble.clone().or_else(|| too_long.map(sentence))
+    }
 }
 
 #[derive(Debug)]
@@ -63,12 +79,18 @@ impl Health {
 
     /// A part without which the process is not ready. It fails until it is first [`Component::ok`].
     pub fn component(&self, name: impl Into<String>) -> Component {
-        self.register(name.into(), true)
+        self.register(name.into(), true, None)
+    }
+
+    /// A [`Health::component`] that is asked again and again. One that never answers cannot say that it fails: with no news
+    /// of it for `silence_max` it counts as failing.
+    pub fn watched(&self, name: impl Into<String>, silence_max: Duration) -> Component {
+        self.register(name.into(), true, Some(silence_max))
     }
 
     /// A part whose failure is shown, but without which the process still does its work.
     pub fn advisory(&self, name: impl Into<String>) -> Component {
-        self.register(name.into(), false)
+        self.register(name.into(), false, None)
     }
 
     /// A loop that must turn at least once per `limit`.
@@ -81,8 +103,8 @@ impl Health {
     /// Whether every required component works.
     pub fn ready(&self) -> Report {
         let shared = self.lock();
-        let ok = shared.components.values().all(|state| !state.required || state.trouble.is_none());
-        let trouble = |(name, state): (&String, &State)| Some((name.clone(), state.trouble.clone()?));
+        let ok = shared.components.values().all(|state| !state.required || state.trouble().is_none());
+        let trouble = |(name, state): (&String, &State)| Some((name.clone(), state.trouble()?));
         Report { ok, failing: shared.components.iter().filter_map(trouble).collect() }
     }
 
@@ -100,8 +122,35 @@ impl Health {
         Report { ok: failing.is_empty(), failing }
     }
 
-    fn register(&self, name: String, required: bool) -> Component {
-        let state = State { required, trouble: Some("not yet checked".to_owned()) };
+    /// Shows every component and every loop as a metric as well, so that what fails can raise an alarm by its name.
+    pub fn observe(&self, meter: &Meter) {
+        let components = self.clone();
+        meter
+            .u64_observable_gauge("gctb_component_failing")
+            .with_description("Parts of the process: 1 where /readyz names it as failing, 0 where it works.")
+            .with_callback(move |observer| {
+                for (name, state) in &components.lock().components {
+                    let label = KeyValue::new("component", name.clone());
+                    observer.observe(u64::from(state.trouble().is_some()), &[label]);
+                }
+            })
+            .build();
+        let loops = self.clone();
+        meter
+            .u64_observable_gauge("gctb_loop_stuck")
+            .with_description("Loops of the process: 1 where /healthz names it as standing still, 0 where it turns.")
+            .with_callback(move |observer| {
+                for (name, beat) in &loops.lock().heartbeats {
+                    let label = KeyValue::new("loop", name.clone());
+                    observer.observe(u64::from(beat.last.elapsed() > beat.limit), &[label]);
+                }
+            })
+            .build();
+    }
+
+    fn register(&self, name: String, required: bool, silence_max: Option<Duration>) -> Component {
+        let trouble = Some("not yet checked".to_owned());
+        let state = State { required, trouble, heard: Instant::now(), silence_max };
         self.lock().components.insert(name.clone(), state);
         Component { health: self.clone(), name }
     }
@@ -112,6 +161,11 @@ impl Health {
 }
 
 impl Component {
+    /// Whether the last news of it were bad.
+    pub fn is_failing(&self) -> bool {
+        self.health.lock().components.get(&self.name).is_some_and(|state| state.trouble.is_some())
+    }
+
     /// It works. Says whether that is news.
     pub fn ok(&self) -> bool {
         self.set(None)
@@ -126,6 +180,7 @@ impl Component {
         let mut shared = self.health.lock();
         let Some(state) = shared.components.get_mut(&self.name) else { return false };
         let changed = state.trouble.is_some() != trouble.is_some();
+        state.heard = Instant::now();
         state.trouble = trouble;
         changed
     }
@@ -165,6 +220,20 @@ mod tests {
         assert!(!report.ok);
         assert_eq!(report.failing["producer"], "no broker answers");
         assert_eq!(report.failing["kafka"], "the topic does not exist");
+    }
+
+    #[test]
+    fn a_component_that_is_asked_and_never_answers_counts_as_failing() {
+        let health = Health::new();
+        let database = health.watched("database", Duration::ZERO);
+        database.ok();
+        while health.ready().ok {
+            std::hint::spin_loop();
+        }
+        assert_eq!(health.ready().failing["database"], "no news of it for 0 s; they come within 0 s while it works");
+        let patient = health.watched("database", Duration::from_secs(3600));
+        patient.ok();
+        assert!(health.ready().ok);
     }
 
     #[test]

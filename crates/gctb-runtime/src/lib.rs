@@ -7,6 +7,8 @@ pub mod admin;
 mod block_on;
 mod client;
 pub mod consumer;
+#[cfg(feature = "crash-points")]
+mod crash_points;
 pub mod health;
 pub mod positions;
 pub mod producer;
@@ -31,6 +33,9 @@ pub use shutdown::Shutdown;
 pub use telemetry::{Telemetry, TelemetryError};
 pub use topics_admin::{TopicAdmin, TopicAdminError, TopicChange, TopicProblem};
 pub use workers::{WorkerError, Workers};
+
+/// Whether this build holds crash points, at which a test may let a service die.
+pub const HAS_CRASH_POINTS: bool = cfg!(feature = "crash-points");
 
 /// Whether an error's cause may pass by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! A position is a hint and never a proof of what was done: only Postgres knows that.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,6 +12,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::client::{self, Quiet};
 use crate::replay::ReadFrom;
 use crate::settings::KafkaSettings;
+
+/// How long to wait before a coordinator that moves is asked again.
+const COORDINATOR_POLL: Duration = Duration::from_millis(50);
 
 /// Asks Kafka about offsets, outside any consumer group.
 pub struct Positions {
@@ -127,9 +130,17 @@ impl Positions {
     /// Those of [`Positions::watermarks`].
     pub fn committed(&self, group: &str, topic: &str) -> Result<BTreeMap<i32, Option<i64>>, PositionsError> {
         let asked = list(topic, self.partitions(topic)?.into_iter().map(|partition| (partition, Offset::Invalid)))?;
-        let answered = member_of(group, &self.settings)?
-            .committed_offsets(asked, self.settings.request_timeout)
-            .map_err(|error| PositionsError::kafka("read the position of", group, &error))?;
+        let (asking, until) = (member_of(group, &self.settings)?, Instant::now() + self.settings.request_timeout);
+        let answered = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match asking.committed_offsets(asked.clone(), left) {
+                // The group's coordinator moves for a moment: after a broker's start, and before the first group ever.
+                Err(error) if is_moving(&error) && !left.is_zero() => std::thread::sleep(COORDINATOR_POLL),
+                answered => {
+                    break answered.map_err(|error| PositionsError::kafka("read the position of", group, &error))?;
+                }
+            }
+        };
         Ok(answered.elements().iter().map(|element| (element.partition(), known(element.offset()))).collect())
     }
 
@@ -138,16 +149,42 @@ impl Positions {
     /// # Errors
     /// Those of [`Positions::watermarks`].
     pub fn group_has_passed(&self, group: &str, topic: &str, since_ms: i64) -> Result<bool, PositionsError> {
+        Ok(self.unread(group, topic, since_ms)?.is_empty())
+    }
+
+    /// The partitions of `topic` that hold something produced before `since_ms` (milliseconds since 1970) which `group` has
+    /// yet to consume, each with the position that the group has committed. What has expired is not waited for.
+    ///
+    /// # Errors
+    /// Those of [`Positions::watermarks`].
+    pub fn unread(
+        &self,
+        group: &str,
+        topic: &str,
+        since_ms: i64,
+    ) -> Result<BTreeMap<i32, Option<i64>>, PositionsError> {
         let watermarks = self.watermarks(topic)?;
         let targets = self.offsets_for_time_within(topic, since_ms, &watermarks)?;
         let committed = self.committed(group, topic)?;
-        Ok(watermarks.iter().all(|(partition, ends)| {
+        let unread = watermarks.iter().filter_map(|(partition, ends)| {
             let target = targets.get(partition).copied().unwrap_or(ends.high);
-            match committed.get(partition).copied().flatten() {
-                Some(position) => position >= target,
-                None => target <= ends.low,
-            }
-        }))
+            let position = committed.get(partition).copied().flatten();
+            // A consumer without a position, or with one that is no longer kept, begins with the oldest that is.
+            (position.unwrap_or(ends.low).max(ends.low) < target).then_some((*partition, position))
+        });
+        Ok(unread.collect())
+    }
+
+    /// How many consumers `group` has at the moment.
+    ///
+    /// # Errors
+    /// [`PositionsError::Kafka`] where a broker does not answer.
+    pub fn members(&self, group: &str) -> Result<usize, PositionsError> {
+        let groups = self
+            .consumer
+            .fetch_group_list(Some(group), self.settings.request_timeout)
+            .map_err(|error| PositionsError::kafka("list the members of", group, &error))?;
+        Ok(groups.groups().iter().filter(|found| found.name() == group).map(|found| found.members().len()).sum())
     }
 
     /// Sets `group` to go on in `topic` from `from`, or only says what that would do.
@@ -193,12 +230,7 @@ impl Positions {
     }
 
     fn refuse_while_active(&self, group: &str) -> Result<(), PositionsError> {
-        let groups = self
-            .consumer
-            .fetch_group_list(Some(group), self.settings.request_timeout)
-            .map_err(|error| PositionsError::kafka("list the members of", group, &error))?;
-        let members =
-            groups.groups().iter().filter(|found| found.name() == group).map(|found| found.members().len()).sum();
+        let members = self.members(group)?;
         if members > 0 { Err(PositionsError::GroupActive { group: group.to_owned(), members }) } else { Ok(()) }
     }
 
@@ -264,6 +296,18 @@ fn known(offset: Offset) -> Option<i64> {
         Offset::Offset(offset) => Some(offset),
         Offset::Beginning | Offset::End | Offset::Stored | Offset::Invalid | Offset::OffsetTail(_) => None,
     }
+}
+
+/// Whether `error` says that another broker has become the group's coordinator, or this one is not yet.
+fn is_moving(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+        )
+    )
 }
 
 /// Whether `error` only says that Kafka could not be reached now.

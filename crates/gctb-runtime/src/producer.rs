@@ -99,10 +99,15 @@ impl Producer {
             .set("queue.buffering.max.kbytes", queue_kib.to_string())
             .set("topic.metadata.propagation.max.ms", "5000")
             .set("statistics.interval.ms", "2000")
-            .create_with_context(Reports { component })
+            .create_with_context(Reports::new(component, settings.message_timeout))
             .map_err(|error| ProduceError::Create { reason: client::creation_error(&error) })?;
         let report_timeout = settings.message_timeout + REPORT_MARGIN;
         Ok(Self { shared: Arc::new(Shared { kafka, report_timeout }) })
+    }
+
+    /// The longest that a send takes, whatever Kafka does.
+    pub fn send_time_max(&self) -> Duration {
+        self.shared.report_timeout
     }
 
     /// Sends all messages and returns when Kafka has every one of them.
@@ -122,6 +127,9 @@ impl Producer {
     ///
     /// Blocks until every delivery report is in, at most `message_timeout` and a margin.
     pub fn send_each(&self, messages: &[Outgoing]) -> Vec<Result<(), ProduceError>> {
+        if !messages.is_empty() {
+            fail::fail_point!("producer.send.before");
+        }
         let deadline = Instant::now() + self.shared.report_timeout;
         let reports = Arc::new(Collected::new(messages.len()));
         for (index, message) in messages.iter().enumerate() {
@@ -130,6 +138,9 @@ impl Producer {
             }
         }
         let mut results = reports.wait_until(deadline).into_iter();
+        if !messages.is_empty() {
+            fail::fail_point!("producer.send.after");
+        }
         let missing = |message: &Outgoing| {
             Err(ProduceError::NoReport { topic: message.topic.clone(), waited: self.shared.report_timeout })
         };
@@ -252,9 +263,38 @@ struct Ticket {
 
 struct Reports {
     component: Component,
+    /// When Kafka last did not take a message. A broker whose connection stands may answer nothing all the same.
+    refused_at: Mutex<Option<Instant>>,
+    /// For how long a refusal outweighs a connection that stands.
+    doubt: Duration,
 }
 
 impl Reports {
+    fn new(component: Component, message_timeout: Duration) -> Self {
+        Self { component, refused_at: Mutex::new(None), doubt: message_timeout * 2 + REPORT_MARGIN }
+    }
+
+    fn refused_at(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.refused_at.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn was_refused(&self, error: &KafkaError) {
+        *self.refused_at() = Some(Instant::now());
+        let reason = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| code.to_string());
+        if self.component.failing(format!("Kafka takes no messages: {reason}")) {
+            tracing::warn!(reason, "Kafka takes no messages; they wait");
+        }
+    }
+
+    fn was_taken(&self) {
+        *self.refused_at() = None;
+        self.a_broker_answers();
+    }
+
+    fn is_in_doubt(&self) -> bool {
+        self.refused_at().is_some_and(|at| at.elapsed() < self.doubt)
+    }
+
     fn brokers_are_away(&self) {
         if self.component.failing("no broker answers") {
             tracing::warn!("the Kafka producer reaches no broker; messages wait");
@@ -281,7 +321,7 @@ impl ClientContext for Reports {
     }
 
     fn stats(&self, statistics: Statistics) {
-        if statistics.brokers.values().any(|broker| broker.state == "UP") {
+        if statistics.brokers.values().any(|broker| broker.state == "UP") && !self.is_in_doubt() {
             self.a_broker_answers();
         }
     }
@@ -293,10 +333,13 @@ impl ProducerContext for Reports {
     fn delivery(&self, report: &DeliveryResult<'_>, ticket: Box<Ticket>) {
         let result = match report {
             Ok(_) => {
-                self.a_broker_answers();
+                self.was_taken();
                 Ok(())
             }
-            Err((error, message)) => Err(refused(message.topic(), error)),
+            Err((error, message)) => {
+                self.was_refused(error);
+                Err(refused(message.topic(), error))
+            }
         };
         ticket.reports.put(ticket.index, result);
     }

@@ -142,6 +142,8 @@ pub fn load_from<S: DeserializeOwned>(
 
 /// [`load`] for `main`: answers a question on standard output, tells an error on standard error, and exits for both.
 pub fn load_or_exit<S: DeserializeOwned>(identity: &ServiceIdentity) -> S {
+    #[cfg(feature = "crash-points")]
+    arm_crash_point_or_exit(identity);
     let (text, code) = match load(identity, std::env::args().skip(1)) {
         Ok(settings) => return settings,
         Err(SettingsError::Answer { text }) => {
@@ -153,6 +155,15 @@ pub fn load_or_exit<S: DeserializeOwned>(identity: &ServiceIdentity) -> S {
     };
     let _ = std::io::stderr().write_all(text.as_bytes());
     std::process::exit(code)
+}
+
+#[cfg(feature = "crash-points")]
+fn arm_crash_point_or_exit(identity: &ServiceIdentity) {
+    let Ok(value) = std::env::var(crate::crash_points::VARIABLE) else { return };
+    if let Err(error) = crate::crash_points::arm(&value) {
+        let _ = std::io::stderr().write_all(format!("{}: {error}\n", identity.name).as_bytes());
+        std::process::exit(2);
+    }
 }
 
 enum Asked {

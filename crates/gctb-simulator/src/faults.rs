@@ -25,6 +25,8 @@ pub(crate) enum MapperMode {
     Normal,
     /// Answers every call with 503.
     Down,
+    /// Answers every call with 500.
+    Error,
     /// Answers as it should after `delay_ms`, and after [`MapperControls::SLOW`] at the earliest.
     Slow,
     /// Answers 200 with JSON that breaks off.
@@ -33,6 +35,9 @@ pub(crate) enum MapperMode {
     Html,
     /// Leaves the last item out of its answer.
     WrongCount,
+    /// Gives the last answer that it gave as it should, whatever is asked, as a cache between the parties does; before the
+    /// first one, 503.
+    Stale,
 }
 
 /// The mapper's switches.

@@ -48,6 +48,7 @@ async fn resolve(mapper: web::Data<Mapper>, body: web::Bytes) -> HttpResponse {
             HttpResponse::BadRequest().json(json!({"errors": [{"code": BadRequest::CODE, "message": refusal.message}]}))
         }
         Reply::Down => HttpResponse::ServiceUnavailable().body("the mapper is down"),
+        Reply::Error => HttpResponse::InternalServerError().body("the mapper failed"),
         Reply::Page(page) => HttpResponse::Ok().content_type(ContentType::html()).body(page),
     }
 }

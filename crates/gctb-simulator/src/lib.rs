@@ -24,9 +24,10 @@
 //! no address is given. With the variant `spar1`, what is found has no reason code, and what is not is
 //! `succ.fa.not_linked_to_id` without its id.
 //!
-//! `PUT /control/mapper` takes `{"mode": "normal|down|slow|garbage|html|wrong_count", "variant": "spar23|spar1",
-//! "delay_ms": 0, "salt": "", "overrides": {"token:x@nationalId": "account:…"}}`; what is left out stays, an override of
-//! `null` is an id that is not found. `GET /control/mapper` shows the switches and counts calls and items.
+//! `PUT /control/mapper` takes `{"mode": "normal|down|error|slow|garbage|html|wrong_count|stale",
+//! "variant": "spar23|spar1", "delay_ms": 0, "salt": "", "overrides": {"token:x@nationalId": "account:…"}}`; what is left
+//! out stays, an override of `null` is an id that is not found. `GET /control/mapper` shows the switches and counts calls
+//! and items.
 //!
 //! # The bank
 //!
@@ -76,8 +77,8 @@ pub use settings::Settings;
 /// Why the simulator did not start, or stopped.
 #[derive(Debug, Error)]
 pub enum SimulatorError {
-    /// It has no authentication and controls that break things: it must not be reachable from elsewhere.
-    #[error("refusing to bind to {0}: the simulator serves loopback addresses only")]
+    /// It has no authentication and controls that break things: it is reachable from elsewhere only where that is asked for.
+    #[error("refusing to bind to {0}: others reach it; give --open if that is wanted")]
     NotLoopback(SocketAddr),
     /// The address is taken, or not this machine's.
     #[error("could not bind to {addr}")]
@@ -121,10 +122,10 @@ impl Simulator {
     /// Binds the address, opens the book and recovers what a crash left.
     ///
     /// # Errors
-    /// For an address that is not loopback or not free, directories that cannot be made, or a book that another
-    /// process holds or that is damaged.
+    /// For an address that others reach without leave, or that is not free, directories that cannot be made, or a book
+    /// that another process holds or that is damaged.
     pub fn open(settings: &Settings) -> Result<Self, SimulatorError> {
-        if !settings.bind.ip().is_loopback() {
+        if !settings.open && !settings.bind.ip().is_loopback() {
             return Err(SimulatorError::NotLoopback(settings.bind));
         }
         let binding = |source| SimulatorError::Bind { addr: settings.bind, source };

@@ -18,9 +18,13 @@ use crate::faults::Variant;
 #[derive(Debug, Clone, Parser)]
 #[command(name = "gctb-simulator", version, about)]
 pub struct Settings {
-    /// Address to serve HTTP on; loopback only, port 0 takes a free one
+    /// Address to serve HTTP on; loopback only, unless --open; port 0 takes a free one
     #[arg(long, env = "GCTB_SIMULATOR__BIND", default_value = "127.0.0.1:8090", value_name = "IP:PORT")]
     pub bind: SocketAddr,
+
+    /// Allows an address that is not loopback: everybody who reaches it can break what is being tested
+    #[arg(long, env = "GCTB_SIMULATOR__OPEN")]
+    pub open: bool,
 
     /// Directory shared with the bridge; the bank makes outgoing/ and incoming/ in it
     #[arg(long, env = "GCTB_SIMULATOR__BANK_ROOT", value_name = "DIR")]

@@ -123,8 +123,10 @@ fn the_mapper_answers_and_its_switches_work() {
 }
 
 #[test]
-fn it_refuses_to_be_reachable_from_elsewhere() {
+fn it_is_reachable_from_elsewhere_only_where_that_is_asked_for() {
     let root = tempfile::tempdir().expect("a temporary directory");
-    let opened = Simulator::open(&settings(root.path(), "0.0.0.0:0"));
-    assert!(matches!(opened.err(), Some(SimulatorError::NotLoopback(_))));
+    let mut settings = settings(root.path(), "0.0.0.0:0");
+    assert!(matches!(Simulator::open(&settings).err(), Some(SimulatorError::NotLoopback(_))));
+    settings.open = true;
+    assert!(Simulator::open(&settings).is_ok());
 }

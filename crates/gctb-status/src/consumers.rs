@@ -1,8 +1,8 @@
 //! Whether the services that an instruction passes on its way have read past its emission.
 //!
-//! A hint that keeps the sweeper from flooding a slow rail with repeats, and never a proof: whether anybody decided stands
-//! in the ledger alone. A wrong yes costs one repeat that changes nothing; a wrong no costs time, so no "no" may last for ever
-//! unless a service is visibly late.
+//! A hint that keeps the sweeper from flooding a slow mapper or rail with repeats, and never a proof: whether anybody decided
+//! stands in the ledger alone. A wrong yes costs one repeat that changes nothing; a wrong no costs time, so no "no" may last
+//! for ever unless a service is visibly late.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use gctb_runtime::{KafkaSettings, Positions, PositionsError};
 
 use crate::settings::SweepSettings;
 
-/// How long it is remembered when the mapper was seen past an emission: bounds the memory, and costs only a new look.
+/// How long it is remembered how far an emission was seen to have come: bounds the memory, and costs only a new look.
 const MEMORY: TimeDelta = TimeDelta::days(1);
 
 /// One consumer group, and the topic that it reads.
@@ -23,16 +23,25 @@ struct Reader {
     topic: String,
 }
 
+/// How far an emission was seen to have come.
+#[derive(Clone, Copy)]
+struct Progress {
+    emission: DateTime<Utc>,
+    /// How many stations have passed it on.
+    stations: usize,
+    /// A time by which everything that they passed on had been sent: the next station is measured against it.
+    since: DateTime<Utc>,
+}
+
 /// The consumers on an instruction's way.
 pub(crate) struct Consumers {
     positions: Positions,
     settle: TimeDelta,
     lost_position_grace: TimeDelta,
-    mapper: Reader,
-    backends: Vec<Reader>,
-    /// Per batch: the emission that is meant, and when the mapper was first seen past it. What the mapper sent on because of
-    /// the emission was sent before that time, so that the backends are measured against it.
-    mapped: HashMap<BatchId, (DateTime<Utc>, DateTime<Utc>)>,
+    /// In order: the router, the resolver, and the backends, which are one station. What an instruction does not need to pass
+    /// is passed all the same, by whoever is behind it in the topic.
+    stations: Vec<Vec<Reader>>,
+    progress: HashMap<BatchId, Progress>,
 }
 
 impl Consumers {
@@ -41,6 +50,8 @@ impl Consumers {
         settings: &SweepSettings,
         backends: &[BackendName],
     ) -> Result<Self, PositionsError> {
+        let router = Reader { group: settings.mapper_group.clone(), topic: Topic::Batches.name() };
+        let resolver = Reader { group: settings.resolver_group.clone(), topic: Topic::Resolve.name() };
         let backend =
             |name: &BackendName| Reader { group: settings.group_of(name), topic: Topic::Payments(name.clone()).name() };
         Ok(Self {
@@ -48,66 +59,58 @@ impl Consumers {
             // A longer time than a calendar has is as good as none.
             settle: TimeDelta::from_std(settings.settle).unwrap_or(TimeDelta::MAX),
             lost_position_grace: TimeDelta::from_std(settings.lost_position_grace).unwrap_or(TimeDelta::MAX),
-            mapper: Reader { group: settings.mapper_group.clone(), topic: Topic::Batches.name() },
-            backends: backends.iter().map(backend).collect(),
-            mapped: HashMap::new(),
+            stations: vec![vec![router], vec![resolver], backends.iter().map(backend).collect()],
+            progress: HashMap::new(),
         })
     }
 
-    /// Whether the mapper has read past the last emission of a batch, and every backend past what the mapper made of it.
+    /// Whether the router has read past the last emission of a batch, the resolver past what the router made of it, and every
+    /// backend past what both made of it.
     ///
     /// # Errors
     /// Where Kafka does not answer.
     pub(crate) fn have_passed(&mut self, sweep: &DueSweep, now: DateTime<Utc>) -> Result<bool, PositionsError> {
-        self.mapped.retain(|_, (_, seen_at)| now.signed_duration_since(*seen_at) < MEMORY);
-        let Some(mapped_at) = self.mapped_at(sweep, now)? else { return Ok(false) };
-        for backend in &self.backends {
-            if !self.has_passed(backend, mapped_at, now)? {
-                return Ok(false);
+        self.progress.retain(|_, progress| now.signed_duration_since(progress.since) < MEMORY);
+        let mut progress = self.progress_of(sweep);
+        while let Some(readers) = self.stations.get(progress.stations) {
+            for reader in readers {
+                if !self.has_passed(reader, progress.since, now)? {
+                    return Ok(false);
+                }
             }
+            // What the station sent on because of the emission was sent before now.
+            progress = Progress { stations: progress.stations + 1, since: now, ..progress };
+            self.progress.insert(sweep.batch_id, progress);
         }
-        self.mapped.remove(&sweep.batch_id);
+        self.progress.remove(&sweep.batch_id);
         Ok(true)
     }
 
-    fn mapped_at(&mut self, sweep: &DueSweep, now: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, PositionsError> {
-        if let Some((emission, seen_at)) = self.mapped.get(&sweep.batch_id)
-            && *emission == sweep.last_emitted_at
-        {
-            return Ok(Some(*seen_at));
-        }
-        let emitted = sweep.last_emitted_at.checked_add_signed(self.settle).unwrap_or(DateTime::<Utc>::MAX_UTC);
-        if !self.has_passed(&self.mapper, emitted, now)? {
-            return Ok(None);
-        }
-        self.mapped.insert(sweep.batch_id, (sweep.last_emitted_at, now));
-        Ok(Some(now))
+    /// How far the last emission of a batch was seen to have come.
+    fn progress_of(&self, sweep: &DueSweep) -> Progress {
+        let emission = sweep.last_emitted_at;
+        let seen = self.progress.get(&sweep.batch_id).filter(|seen| seen.emission == emission);
+        let since = || emission.checked_add_signed(self.settle).unwrap_or(DateTime::<Utc>::MAX_UTC);
+        seen.copied().unwrap_or_else(|| Progress { emission, stations: 0, since: since() })
     }
 
     /// Whether a group has read what its topic got before `since`.
     ///
     /// A topic that is gone, and a group without a position in one, would say no for ever: the topic was deleted or made
-    /// again, the position expired, or the service is not deployed. After the grace such a partition counts as read. A group
-    /// that has a position and is behind it is only slow, and is waited for as long as it takes.
+    /// again, the position expired, or the service is not deployed. After the grace such a partition counts as read, unless
+    /// the group has members: who is there and has no position has yet to finish its first message. It is only slow, as is a
+    /// group that has a position and is behind it, and is waited for as long as it takes.
     fn has_passed(&self, reader: &Reader, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool, PositionsError> {
         let Reader { group, topic } = reader;
-        let since_ms = since.timestamp_millis();
         let graced = now.signed_duration_since(since) > self.lost_position_grace;
-        let asked = if graced {
-            self.known_are_past(group, topic, since_ms)
-        } else {
-            self.positions.group_has_passed(group, topic, since_ms)
-        };
-        match asked {
+        match self.positions.unread(group, topic, since.timestamp_millis()) {
             Err(PositionsError::NoTopic { .. }) => Ok(graced),
-            asked => asked,
+            Err(error) => Err(error),
+            Ok(unread) if unread.is_empty() => Ok(true),
+            Ok(unread) => {
+                let nowhere = unread.values().all(Option::is_none);
+                Ok(graced && nowhere && self.positions.members(group)? == 0)
+            }
         }
-    }
-
-    fn known_are_past(&self, group: &str, topic: &str, since_ms: i64) -> Result<bool, PositionsError> {
-        let targets = self.positions.offsets_for_time(topic, since_ms)?;
-        let committed = self.positions.committed(group, topic)?;
-        let position = |partition: &i32| committed.get(partition).copied().flatten();
-        Ok(targets.iter().all(|(partition, target)| position(partition).is_none_or(|position| position >= *target)))
     }
 }

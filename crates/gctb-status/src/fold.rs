@@ -36,7 +36,7 @@ impl<P: FnMut(Vec<OutboxRow>)> StatusFolder<P> {
 
     fn fold_batch(&mut self, batch: BatchId, news: &BatchNews<'_>, tally: &mut Tally) -> Result<(), DbError> {
         let mut chunks = news.chunks.as_slice();
-        let instructions: Vec<&[Sourced<'_>]> = news.instructions.iter().map(Vec::as_slice).collect();
+        let instructions: Vec<&[Sourced<'_>]> = news.instructions().collect();
         let mut runs: Vec<&[&[Sourced<'_>]]> = instructions.chunks(MAX_FOLD_ENTRIES).collect();
         if runs.is_empty() {
             // Nobody could read any entry: the dead letters hold them, and the rows in the outbox have done their work.
@@ -61,8 +61,8 @@ impl<P: FnMut(Vec<OutboxRow>)> StatusFolder<P> {
         done: &[Uuid],
         tally: &mut Tally,
     ) -> Result<(), DbError> {
-        let entries: Vec<LedgerEntry> =
-            run.iter().filter_map(|versions| versions.first()).map(|said| said.entry.clone()).collect();
+        let entries: Vec<&LedgerEntry> =
+            run.iter().filter_map(|versions| versions.first()).map(|said| said.entry).collect();
         let error = match self.db.fold_status(batch, &entries, done) {
             Ok(outcome) => {
                 tally.count(run, &outcome);
@@ -97,7 +97,9 @@ impl<P: FnMut(Vec<OutboxRow>)> StatusFolder<P> {
     /// The chunks go to the dead-letter topic whole: five hundred letters with one reason would help nobody.
     fn set_batch_aside(&self, news: &BatchNews<'_>, error: &DbError, tally: &mut Tally) -> Result<(), DbError> {
         let outbox_ids: Vec<Uuid> = news.chunks.iter().map(|(_, outbox_id)| *outbox_id).collect();
+        fail::fail_point!("fold.set_aside.before");
         self.db.delete_outbox(&outbox_ids)?;
+        fail::fail_point!("fold.set_aside.after");
         let filled = news.messages.iter().filter(|message| !message.event.entries.is_empty());
         tally.dead.extend(filled.map(|message| dead(message, message.event.encode(), error)));
         Ok(())

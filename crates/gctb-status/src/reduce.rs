@@ -22,12 +22,19 @@ pub(crate) struct Sourced<'a> {
 pub(crate) struct BatchNews<'a> {
     /// The messages, as they came.
     pub(crate) messages: Vec<&'a Incoming<StatusChunk>>,
-    /// Per instruction, in order of position: what was said about it, the highest version first, never empty. The first
-    /// tells all; the later ones are there should Postgres refuse it.
-    pub(crate) instructions: Vec<Vec<Sourced<'a>>>,
+    /// What was said, in order of position, and of one position the highest version first.
+    said: Vec<Sourced<'a>>,
     /// The chunks with the last position that each speaks of, in that order. A chunk without entries (nobody could read
     /// them) comes first.
     pub(crate) chunks: Vec<(Option<Seq>, Uuid)>,
+}
+
+impl<'a> BatchNews<'a> {
+    /// Per instruction, in order of position: what was said about it, the highest version first, never empty. The first
+    /// tells all; the later ones are there should Postgres refuse it.
+    pub(crate) fn instructions(&self) -> impl Iterator<Item = &[Sourced<'a>]> {
+        self.said.chunk_by(|one, next| one.entry.seq == next.entry.seq)
+    }
 }
 
 /// Sorts polled messages by batch, in order of the batches' ids: two replicas lock batches in the same order.
@@ -38,24 +45,22 @@ pub(crate) fn reduce(polled: &[Incoming<StatusChunk>]) -> BTreeMap<BatchId, Batc
         news.messages.push(message);
     }
     for news in batches.values_mut() {
-        news.instructions = by_instruction(&news.messages);
+        news.said = by_position(&news.messages);
         news.chunks = by_last_position(&news.messages);
     }
     batches
 }
 
-fn by_instruction<'a>(messages: &[&'a Incoming<StatusChunk>]) -> Vec<Vec<Sourced<'a>>> {
-    let mut instructions: BTreeMap<Seq, Vec<Sourced<'a>>> = BTreeMap::new();
-    for message in messages {
-        for entry in &message.event.entries {
-            instructions.entry(entry.seq).or_default().push(Sourced { entry, message });
-        }
-    }
-    for versions in instructions.values_mut() {
-        versions.sort_by_key(|said| Reverse(said.entry.version));
-        versions.dedup_by_key(|said| said.entry.version);
-    }
-    instructions.into_values().collect()
+fn by_position<'a>(messages: &[&'a Incoming<StatusChunk>]) -> Vec<Sourced<'a>> {
+    let entries = |message: &&'a Incoming<StatusChunk>| {
+        let message = *message;
+        message.event.entries.iter().map(move |entry| Sourced { entry, message })
+    };
+    let rank = |said: &Sourced<'a>| (said.entry.seq, Reverse(said.entry.version));
+    let mut said: Vec<Sourced<'a>> = messages.iter().flat_map(entries).collect();
+    said.sort_by_key(rank);
+    said.dedup_by_key(|said| rank(said));
+    said
 }
 
 fn by_last_position(messages: &[&Incoming<StatusChunk>]) -> Vec<(Option<Seq>, Uuid)> {
@@ -106,8 +111,7 @@ mod tests {
         assert_eq!(numbers, [1, 2]);
         let first = reduced.values().next().expect("a batch");
         let versions: Vec<Vec<(i32, i32)>> = first
-            .instructions
-            .iter()
+            .instructions()
             .map(|said| said.iter().map(|said| (said.entry.seq.0, said.entry.version)).collect())
             .collect();
         assert_eq!(versions, [vec![(3, 1)], vec![(4, 9)], vec![(5, 3), (5, 2)]]);

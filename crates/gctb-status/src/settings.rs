@@ -66,8 +66,10 @@ pub struct SweepSettings {
     /// The age at which an emission counts as passed by a group without a position.
     #[serde(with = "duration")]
     pub lost_position_grace: Duration,
-    /// The consumer group of gctb-mapper.
+    /// The consumer group of gctb-mapper that reads `gctb.batches`.
     pub mapper_group: String,
+    /// The one that reads `gctb.resolve`.
+    pub resolver_group: String,
     /// The consumer groups of backends, where they are not `gctb-backend-<name>`.
     #[serde(default)]
     pub backend_groups: BTreeMap<BackendName, String>,

@@ -72,6 +72,7 @@ fn options(url: &str) -> DbOptions {
         pool_size: 8,
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(30),
+        silence_timeout: Duration::from_secs(30),
         application_name: "gctb-test".to_owned(),
     }
 }

@@ -1,5 +1,7 @@
 //! What is stored, what is answered, and what a repeated message does.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::stage::{SPEC_SENDER, Stage, item, message};
@@ -48,6 +50,22 @@ async fn i1_without_the_database_nothing_is_acknowledged() {
     let (status, code, _) = answer.error();
     assert_eq!((status, code.as_str()), (503, "err.service.unavailable"));
     assert_eq!(answer.retry_after.as_deref(), Some("1"));
+}
+
+#[actix_web::test]
+async fn i1_a_batch_whose_commit_fails_is_not_acknowledged() {
+    let Some(stage) = Stage::with_database("i1_a_batch_whose_commit_fails_is_not_acknowledged") else { return };
+    // Deferred: every statement of the intake succeeds, and its commit does not.
+    let refusing =
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not now'; END $$;
+        CREATE CONSTRAINT TRIGGER refusing AFTER INSERT ON batches DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION refuse()";
+    stage.database().db().execute_sql(refusing).expect("the trigger is made");
+    let batch = message("s", "m-1", "t-1", &[item("r-1"), bad("r-2")]);
+    assert_eq!(stage.post(DISBURSE, &batch).await.error().1, "err.service.unavailable");
+    assert_eq!(stage.database().value(COUNTS), "0 batches, 0 instructions, 0 decided, 0 chunks");
+    stage.database().db().execute_sql("DROP TRIGGER refusing ON batches").expect("the trigger goes");
+    assert_eq!(stage.post(DISBURSE, &batch).await.status, 200);
 }
 
 #[actix_web::test]
@@ -152,17 +170,49 @@ async fn what_is_scheduled_waits_in_the_outbox_until_its_time() {
 async fn posts_of_one_message_at_the_same_time_store_one_batch() {
     let Some(stage) = Stage::with_database("posts_of_one_message_at_the_same_time_store_one_batch") else { return };
     let body = message("s", "m-1", "t-1", &[item("r-1")]).to_string();
-    let barrier = std::sync::Barrier::new(6);
+    let mut rooms = Vec::new();
+    for _ in 0..6 {
+        rooms.push(stage.room().await);
+    }
+    let (body, world, barrier) = (&body, &stage.world, &std::sync::Barrier::new(6));
     std::thread::scope(|scope| {
-        for _ in 0..6 {
-            scope.spawn(|| {
+        for room in rooms {
+            scope.spawn(move || {
                 barrier.wait();
-                let taken = intake::take(&stage.world, body.as_bytes(), chrono::Utc::now(), None);
-                assert_eq!(taken.expect("answered").into_response().status(), 200);
+                let taken = intake::take(world, body.clone().into_bytes(), room, chrono::Utc::now(), None);
+                assert_eq!(taken.expect("answered").into_response(Duration::ZERO).status(), 200);
             });
         }
     });
     assert_eq!(stage.database().value(COUNTS), "1 batches, 1 instructions, 0 decided, 1 chunks");
+}
+
+#[actix_web::test]
+async fn a_large_answer_goes_out_in_pieces_and_is_whole_the_first_time_and_again() {
+    let Some(stage) = Stage::with_database("a_large_answer_goes_out_in_pieces_and_is_whole_the_first_time_and_again")
+    else {
+        return;
+    };
+    let words = "w".repeat(90);
+    let items: Vec<Value> = (0..20_000)
+        .map(|n| {
+            let mut item =
+                if n % 7_000 == 0 { bad(&format!("r-{n}-{words}")) } else { item(&format!("r-{n}-{words}")) };
+            item["payer_name"] = json!(words);
+            item
+        })
+        .collect();
+    let first = stage.post(DISBURSE, &message("s", "m-1", "t-1", &items)).await;
+    assert!(first.bytes.len() > 4 * crate::pieces::PIECE_BYTES, "it is large");
+    let second = stage.post(DISBURSE, &message("s", "m-1", "t-1", &items)).await;
+    for answer in [&first, &second] {
+        let references: Vec<String> =
+            answer.items().iter().map(|item| item["reference_id"].as_str().expect("a text").to_owned()).collect();
+        assert!(references.iter().eq((0..20_000).map(|n| format!("r-{n}-{words}")).collect::<Vec<_>>().iter()));
+        assert_eq!(answer.json()["header"]["completed_count"], 3);
+    }
+    assert_eq!(told(&second.items()), told(&first.items()));
+    assert_eq!(stage.world.bodies.budget.taken(), 0, "the room is free again");
 }
 
 #[actix_web::test]

@@ -55,6 +55,7 @@ impl Stage {
             pool_size: 1,
             connect_timeout: Duration::from_millis(200),
             statement_timeout: Duration::from_secs(1),
+            silence_timeout: Duration::from_secs(2),
             application_name: IDENTITY.name.to_owned(),
         };
         Self::build(changes, Db::new(&options), None)
@@ -75,6 +76,11 @@ impl Stage {
 
     pub(super) fn database(&self) -> &TestDatabase {
         self.database.as_ref().expect("a stage with a database")
+    }
+
+    /// Room for a small body.
+    pub(super) async fn room(&self) -> crate::budget::Room {
+        self.world.bodies.budget.wait_for(1, Duration::ZERO).await.expect("there is room")
     }
 
     pub(super) async fn post(&self, path: &str, body: &Value) -> Answer {

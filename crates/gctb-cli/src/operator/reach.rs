@@ -16,6 +16,8 @@ use crate::error::CliError;
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(5);
 /// How long one statement may take. Lists are limited and indexed; migrations lift it themselves.
 const STATEMENT_TIME_MAX: Duration = Duration::from_secs(60);
+/// How long the other end of the connection may be silent.
+const SILENCE_TIME_MAX: Duration = Duration::from_secs(30);
 
 const IDENTITY: ServiceIdentity =
     ServiceIdentity { name: "gctb-cli", about: "The operator's command.", defaults: "[kafka]\n" };
@@ -33,6 +35,7 @@ pub(super) fn database(args: &DatabaseArgs) -> Db {
         pool_size: 1,
         connect_timeout: CONNECT_TIME_MAX,
         statement_timeout: STATEMENT_TIME_MAX,
+        silence_timeout: SILENCE_TIME_MAX,
         application_name: IDENTITY.name.into(),
     })
 }

@@ -53,6 +53,16 @@ fn rejected(reason: ReasonCode) -> ItemStatus<'static> {
     }
 }
 
+fn disbursed(to: &To<'_>, counts: Counts, transaction_id: &str, items: &[ItemStatus<'_>]) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut answer = Disbursed::begin(&mut body, to, counts, transaction_id, "b-1");
+    for item in items {
+        answer.item(&mut body, item);
+    }
+    answer.end(&mut body);
+    body
+}
+
 fn json(body: &[u8]) -> Value {
     serde_json::from_slice(body).expect("valid JSON")
 }
@@ -60,7 +70,7 @@ fn json(body: &[u8]) -> Value {
 #[test]
 fn a_disburse_answer_is_what_openg2ps_client_reads() {
     let counts = Counts { total: 1, completed: 0 };
-    let body = disbursed(&to(Mode::OpenG2p), counts, "5c1e7f0a", "b-1", [received()].into_iter());
+    let body = disbursed(&to(Mode::OpenG2p), counts, "5c1e7f0a", &[received()]);
     let expected = json!({"signature":"","header":{"version":"1.0.0","message_id":"6f1c","message_ts":"2023-11-28T10:11:12.500Z","action":"disburse","status":"rcvd","total_count":1,"completed_count":0,"sender_id":"g2p.cash.transfer.bridge.openg2p","receiver_id":"payments.openg2p.org","is_msg_encrypted":false,"meta":{}},
         "message":{"transaction_id":"5c1e7f0a","correlation_id":"b-1","disbursements_status":[{"reference_id":"a1b2c3d4","timestamp":"2023-11-28T10:11:12.500Z","status":"rcvd","amount":"1000.00","payee_fa":"token:ABC123@nationalId","currency_code":"KES","locale":"eng"}]}});
     assert_eq!(json(&body), expected);
@@ -90,7 +100,7 @@ fn a_status_answer_is_an_array_for_openg2p_and_an_object_for_the_specification()
 fn codes_of_our_own_are_left_out_for_a_client_of_the_specification() {
     let counts = Counts { total: 1, completed: 1 };
     let code = |mode| {
-        let body = disbursed(&to(mode), counts, "t", "c", [rejected(ReasonCode::PaymentFailed)].into_iter());
+        let body = disbursed(&to(mode), counts, "t", &[rejected(ReasonCode::PaymentFailed)]);
         json(&body)["message"]["disbursements_status"][0].clone()
     };
     assert_eq!(code(Mode::OpenG2p)["status_reason_code"], "rjct.payment.failed");
@@ -99,9 +109,20 @@ fn codes_of_our_own_are_left_out_for_a_client_of_the_specification() {
 }
 
 #[test]
+fn an_answer_has_as_many_items_as_were_written_each_with_its_own_time() {
+    let later = ItemStatus { at: at() + chrono::TimeDelta::seconds(1), ..received() };
+    for items in [&[][..], &[received()], &[received(), later, received()]] {
+        let body = json(&disbursed(&to(Mode::OpenG2p), Counts { total: 3, completed: 0 }, "t", items));
+        let times: Vec<String> = items.iter().map(|item| time::format(item.at)).collect();
+        let written = body["message"]["disbursements_status"].as_array().expect("a list").clone();
+        assert_eq!(written.iter().map(|item| item["timestamp"].as_str().expect("a text")).collect::<Vec<_>>(), times);
+    }
+}
+
+#[test]
 fn an_amount_that_was_not_understood_is_echoed_as_it_was_stored() {
     let item = ItemStatus { amount: Some(Amount::AsSent("1e3")), ..rejected(ReasonCode::AmountInvalid) };
-    let body = disbursed(&to(Mode::OpenG2p), Counts { total: 1, completed: 1 }, "t", "c", [item].into_iter());
+    let body = disbursed(&to(Mode::OpenG2p), Counts { total: 1, completed: 1 }, "t", &[item]);
     assert_eq!(json(&body)["message"]["disbursements_status"][0]["amount"], "1e3");
 }
 

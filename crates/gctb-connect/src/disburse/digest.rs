@@ -6,12 +6,12 @@
 
 use std::fmt;
 
-use gctb_domain::{Currency, Money};
+use chrono::{DateTime, Utc};
+use gctb_domain::Money;
 use sha2::{Digest as _, Sha256};
 
-use super::wire::WireItem;
-use crate::text::{Object, Text};
-use crate::time;
+use super::item::Sent;
+use crate::time::TimeError;
 
 /// The version of the rules by which [`Digest`] is computed; stored beside it, since only equal versions compare.
 pub const DIGEST_VERSION: i16 = 1;
@@ -28,62 +28,74 @@ impl fmt::Debug for Digest {
     }
 }
 
-impl Digest {
-    pub(super) fn of(items: &[Object<WireItem<'_>>]) -> Self {
+/// A digest in the making.
+pub(super) struct Digesting {
+    hash: Sha256,
+    /// One buffer for all items: the hash is fed whole items instead of single fields.
+    buffer: Vec<u8>,
+}
+
+impl Digesting {
+    /// The digest of `items` items, each of which is to be fed.
+    pub(super) fn new(items: usize) -> Self {
         let mut hash = Sha256::new();
-        hash.update((items.len() as u64).to_le_bytes());
-        // One buffer for all items: the hash is fed whole items instead of single fields.
-        let mut buffer = Vec::with_capacity(512);
-        for Object(item) in items {
-            buffer.clear();
-            write_item(&mut buffer, item);
-            hash.update(&buffer);
-        }
-        Self(hash.finalize().into())
+        hash.update((items as u64).to_le_bytes());
+        Self { hash, buffer: Vec::with_capacity(512) }
+    }
+
+    /// Feeds what was sent of one item, `money` and `time` being what could be read of it.
+    pub(super) fn item(
+        &mut self,
+        sent: &Sent<'_>,
+        money: Option<&Money>,
+        time: Option<Result<DateTime<Utc>, TimeError>>,
+    ) {
+        self.buffer.clear();
+        write_item(&mut self.buffer, sent, money, time);
+        self.hash.update(&self.buffer);
+    }
+
+    pub(super) fn finish(self) -> Digest {
+        Digest(self.hash.finalize().into())
     }
 }
 
-fn write_item(out: &mut Vec<u8>, item: &WireItem<'_>) {
+fn write_item(
+    out: &mut Vec<u8>,
+    sent: &Sent<'_>,
+    money: Option<&Money>,
+    time: Option<Result<DateTime<Utc>, TimeError>>,
+) {
     // Every field is named, so that a new one breaks the build here.
-    let WireItem {
-        reference_id,
-        payer_fa,
-        payee_fa,
+    let Sent {
+        reference,
+        from_fa,
+        to_fa,
         amount,
-        currency_code,
-        scheduled_timestamp,
+        currency,
+        scheduled,
         payer_name,
         payee_name,
         note,
         purpose,
         instruction,
         locale,
-    } = item;
-    // An empty reference or payer means the same as none.
-    write_text(out, said(reference_id).filter(|text| !text.is_empty()));
-    write_text(out, said(payer_fa).filter(|text| !text.is_empty()));
-    write_text(out, said(payee_fa));
-    match money(said(amount), said(currency_code)) {
+    } = *sent;
+    write_text(out, reference);
+    write_text(out, from_fa);
+    write_text(out, to_fa);
+    match money {
         Some(money) => write_number(out, money.minor()),
-        None => write_text(out, said(amount)),
+        None => write_text(out, amount),
     }
-    write_text(out, said(currency_code));
-    match said(scheduled_timestamp).map(|text| (text, time::parse(text))) {
-        Some((_, Ok(time))) => write_number(out, time.timestamp_micros()),
-        Some((text, Err(_))) => write_text(out, Some(text)),
-        None => write_text(out, None),
+    write_text(out, currency);
+    match time {
+        Some(Ok(time)) => write_number(out, time.timestamp_micros()),
+        Some(Err(_)) | None => write_text(out, scheduled),
     }
     for field in [payer_name, payee_name, note, purpose, instruction, locale] {
-        write_text(out, said(field));
+        write_text(out, field);
     }
-}
-
-fn said<'t>(field: &'t Option<Text<'_>>) -> Option<&'t str> {
-    field.as_ref().map(|text| &*text.0)
-}
-
-fn money(amount: Option<&str>, currency: Option<&str>) -> Option<Money> {
-    Money::parse(amount?, Currency::parse(currency?).ok()?).ok()
 }
 
 /// A tag tells the kinds apart and a length says where text ends, so that no two different items give the same bytes.

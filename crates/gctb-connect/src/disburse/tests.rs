@@ -46,6 +46,14 @@ fn without(mut value: Value, pointer: &str, field: &str) -> Value {
     value
 }
 
+fn read(body: &[u8], rules: &Rules, received_at: DateTime<Utc>) -> Result<Batch, Rejected> {
+    super::read(body.to_vec(), rules, received_at)
+}
+
+fn items(batch: &Batch) -> Vec<Disbursement<'_>> {
+    batch.items().collect()
+}
+
 fn shape_fault(body: &[u8]) -> String {
     match read(body, &rules(), now()) {
         Err(Rejected::Shape(error)) => error.message,
@@ -66,7 +74,10 @@ fn refusal(body: &Value) -> HeaderRefusal {
 fn codes(body: &Value, rules: &Rules) -> Vec<Option<&'static str>> {
     let body = body.to_string();
     let batch = read(body.as_bytes(), rules, now()).expect("taken");
-    batch.items.iter().map(|item| item.verdict.as_ref().err().map(|refusal| refusal.code.as_str())).collect()
+    let codes: Vec<_> = batch.items().map(|item| item.refusal.map(|refusal| refusal.code.as_str())).collect();
+    assert_eq!(batch.refused(), codes.iter().flatten().count());
+    assert!(batch.items().all(|item| item.payable().is_none() == item.refusal.is_some()));
+    codes
 }
 
 fn digest(body: &Value) -> Digest {
@@ -77,12 +88,12 @@ fn digest(body: &Value) -> Digest {
 fn the_message_of_openg2ps_client_is_taken_as_it_is() {
     let batch = read(OPENG2P.as_bytes(), &rules(), now()).expect("taken");
     assert_eq!((&*batch.transaction_id, &*batch.header.sender_id), ("5c1e7f0a", "payments.openg2p.org"));
-    let item = &batch.items[0];
-    let payable = item.verdict.as_ref().expect("payable");
+    let item = &items(&batch)[0];
+    let payable = item.payable().expect("payable");
     assert_eq!((payable.money.minor(), payable.money.currency().code()), (100_000, "KES"));
     assert_eq!(payable.from_fa.as_str(), "account:1@treasury.bank.bank_acc");
     assert_eq!(item.scheduled_at.map(time::format).as_deref(), Some("2023-11-28T10:11:12.123Z"));
-    assert!(matches!(item.to_fa, Cow::Borrowed("token:ABC123@nationalId")), "text is not copied");
+    assert_eq!((item.to_fa, item.payer_name, item.locale), ("token:ABC123@nationalId", None, Some("eng")));
 }
 
 #[test]
@@ -140,6 +151,25 @@ fn a_broken_shape_is_named_by_its_path_and_never_quoted() {
     let twice = OPENG2P.replacen("\"amount\":", "\"amount\":\"1\",\"amount\":", 1);
     assert_eq!(shape_fault(twice.as_bytes()), "message.disbursements[0].amount: given more than once");
     assert!(shape_fault(format!("{OPENG2P}x").as_bytes()).starts_with("message: not valid JSON: trailing characters"));
+}
+
+#[test]
+fn text_that_is_not_utf8_is_no_json() {
+    let mut body = OPENG2P.as_bytes().to_vec();
+    body[14] = 0xff;
+    assert_eq!(shape_fault(&body), "the message: not valid JSON: not UTF-8 at byte 14");
+}
+
+#[test]
+fn texts_are_told_as_they_were_meant_however_they_were_written() {
+    let name = r#"J\u00e4ne \"D\" 😀"#;
+    let body = OPENG2P.replace("Jane Doe", name).replace("\"Farmer Relief\"", r#""\u0046armer""#);
+    let batch = read(body.as_bytes(), &rules(), now()).expect("taken");
+    let item = &items(&batch)[0];
+    assert_eq!((item.payee_name, item.purpose), (Some("Jäne \"D\" 😀"), Some("Farmer")));
+    assert_eq!((item.from_fa, item.currency_text), ("account:1@treasury.bank.bank_acc", "KES"));
+    let from_second: Vec<_> = batch.items_from(1).map(|item| item.seq.0).collect();
+    assert!(from_second.is_empty() && batch.items_from(9).len() == 0);
 }
 
 #[test]
@@ -233,8 +263,8 @@ fn a_missing_transaction_or_reference_is_derived_the_same_each_time() {
     let ids = |body: &Value| {
         let body = body.to_string();
         let batch = read(body.as_bytes(), &rules(), now()).expect("taken");
-        let item = &batch.items[0];
-        assert!(item.reference_derived && !batch.items[1].reference_derived);
+        let item = &items(&batch)[0];
+        assert!(item.reference_derived && !items(&batch)[1].reference_derived);
         (batch.transaction_id.to_string(), item.reference_id.to_string())
     };
     let first = ids(&bare());
@@ -248,7 +278,7 @@ fn a_missing_transaction_or_reference_is_derived_the_same_each_time() {
 fn the_texts_of_a_refused_item_are_kept_in_a_form_that_postgres_stores() {
     let body = message(vec![with(item(), "", "note", json!(format!("a\u{0}{}", "x".repeat(2_000))))]).to_string();
     let batch = read(body.as_bytes(), &rules(), now()).expect("taken");
-    let note = batch.items[0].note.as_deref().expect("kept");
+    let note = items(&batch)[0].note.expect("kept");
     assert!(note.starts_with("a\u{FFFD}x") && note.chars().count() == 999);
 }
 
@@ -258,11 +288,9 @@ fn the_amount_of_a_refused_item_still_counts_where_it_can_be_read() {
     let late = with(with(item(), "", "reference_id", json!("r-3")), "", "scheduled_timestamp", json!("soon"));
     let body = message(vec![item(), item(), bad_payee, late]).to_string();
     let batch = read(body.as_bytes(), &rules(), now()).expect("taken");
-    assert!(
-        batch.items.iter().all(|item| item.verdict.is_err() && item.money.map(|money| money.minor()) == Some(1050))
-    );
-    let last = &batch.items[3];
-    assert_eq!((last.scheduled_text.as_deref(), last.scheduled_at), (Some("soon"), None));
+    let items = items(&batch);
+    assert!(items.iter().all(|item| item.refusal.is_some() && item.money.map(|money| money.minor()) == Some(1050)));
+    assert_eq!((items[3].scheduled_text, items[3].scheduled_at), (Some("soon"), None));
 }
 
 #[test]
@@ -277,7 +305,7 @@ fn more_than_anybody_may_send_is_counted_and_not_kept() {
 #[test]
 fn what_is_shown_of_an_item_holds_no_personal_data() {
     let batch = read(OPENG2P.as_bytes(), &rules(), now()).expect("taken");
-    let shown = format!("{:?}", batch.items);
+    let shown = format!("{batch:?} {:?}", items(&batch));
     assert!(!shown.contains("Jane") && !shown.contains("ABC123") && !shown.contains("1000"), "{shown}");
 }
 

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Barrier;
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use gctb_db::{ControlState, DbError, FileClaim, Rejection};
 use gctb_domain::{BackendName, LedgerState, ReasonCode, Seq};
+use gctb_testkit::eventually;
 
+use crate::fold::waiters;
 use crate::world::{Item, Message, claim, claim_of, count, due_in, file_backend, file_of, ledger, stored, told};
 
 fn rejection(seq: i32) -> Rejection {
@@ -38,7 +42,10 @@ fn i2_two_replicas_that_claim_the_same_chunk_at_once_give_each_instruction_one_r
         assert_eq!(one.already_known + two.already_known, 50);
         assert_eq!(ledger(&database, &batch).len(), 50);
         for outcome in [&one, &two] {
-            assert_eq!(db.payment_lines(file_of(outcome)).expect("Postgres is there").len(), outcome.claimed);
+            // Who comes too late for every row fills no file.
+            let files = outcome.files.values().map(|place| place.file_id);
+            let lines = files.map(|file| db.payment_lines(file).expect("Postgres is there").len());
+            assert_eq!(lines.sum::<usize>(), outcome.claimed);
             assert_eq!(told(&outcome.outbox).len(), 50, "each replica tells of every instruction as its row stands");
         }
     }
@@ -87,6 +94,36 @@ fn a_replayed_claim_changes_nothing_in_ledger_or_file() {
     assert_eq!(ledger(&database, &batch), before);
     let lines = db.payment_lines(file_of(&first)).expect("Postgres is there");
     assert!(lines.iter().all(|line| line.resolved_fa.ends_with("@c.d.bank_acc")), "paid to the first answer");
+}
+
+#[test]
+fn of_claims_that_come_twice_in_one_commit_the_first_counts() {
+    let Some(database) = gctb_testkit::database("of_claims_that_come_twice") else { return };
+    let db = database.db();
+    let batch = stored(db, &[Item::Accepted(100); 2]);
+    let other = FileClaim { resolved_fa: "account:9@x.y.bank_acc".to_owned(), ..claim_of(1, 100) };
+    let outcome = claim(db, &batch, &[claim_of(1, 100), claim_of(0, 100), other]).expect("claimed");
+    assert_eq!((outcome.claimed, outcome.already_known), (2, 1));
+    assert_eq!(ledger(&database, &batch), ["0:3:1:file", "1:3:1:file"]);
+    let lines = db.payment_lines(file_of(&outcome)).expect("Postgres is there");
+    assert!(lines.iter().all(|line| line.resolved_fa.ends_with("@c.d.bank_acc")), "paid to the first answer");
+    let told = told(&outcome.outbox);
+    assert_eq!(told.len(), 2);
+    let stands = database
+        .values("SELECT DISTINCT floor(extract(epoch FROM changed_at) * 1000)::text AS value FROM payment_ledger");
+    assert_eq!(stands, [told[0].changed_at.timestamp_millis().to_string()], "the event tells the row's time");
+}
+
+#[test]
+fn positions_far_apart_are_claimed_and_known_again() {
+    let Some(database) = gctb_testkit::database("positions_far_apart") else { return };
+    let db = database.db();
+    let batch = stored(db, &[Item::Accepted(100); 2_500]);
+    let far: Vec<FileClaim> = [0, 1, 1_200, 2_499].into_iter().map(|seq| claim_of(seq, 100)).collect();
+    assert_eq!(claim(db, &batch, &far).expect("claimed").claimed, 4);
+    let again = claim(db, &batch, &claims(2_500)).expect("obeyed");
+    assert_eq!((again.claimed, again.already_known), (2_496, 4));
+    assert_eq!(told(&again.outbox).len(), 2_500);
 }
 
 #[test]
@@ -152,6 +189,32 @@ fn i2_nobody_pays_or_decides_about_a_batch_that_this_database_does_not_know() {
     unknown(db.fold_status(lost.id, &[], &[]).err());
     assert_eq!(count(&database, "payment_ledger"), "0");
     assert_eq!(count(&database, "outgoing_files"), "0");
+}
+
+#[test]
+fn i2_a_cancel_waits_for_a_claim_that_saw_the_batch_open() {
+    let Some(database) = gctb_testkit::database("i2_a_cancel_waits_for_a_claim") else { return };
+    let db = database.db();
+    let batch = stored(db, &[Item::Accepted(100); 2]);
+    let files = claim(db, &batch, &claims(1)).expect("the first one opens a file").files;
+    // The claim of the second one has seen the control row, and waits for its file.
+    let mut holder = PgConnection::establish(database.url()).expect("a connection");
+    holder.batch_execute("BEGIN; SELECT 1 FROM outgoing_files FOR UPDATE").expect("the file's lock");
+    let overtaken = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            db.claim_for_files(&file_backend(), batch.id, batch.no, &claims(2), &files, 1_000, None).expect("claimed")
+        });
+        eventually("a claim that waits for its file", || (waiters(&database) == 1).then_some(()));
+        let cancel = scope.spawn(|| db.set_control(batch.id, ControlState::Cancelled).expect("cancelled"));
+        eventually("a cancel that waits or is done", || {
+            (waiters(&database) == 2 || cancel.is_finished()).then_some(())
+        });
+        let overtaken = cancel.is_finished();
+        holder.batch_execute("COMMIT").expect("the file is free");
+        overtaken
+    });
+    assert!(!overtaken, "who has cancelled a batch may tell the sender that nothing more of it is claimed");
+    assert_eq!(ledger(&database, &batch), ["0:3:1:file", "1:3:1:file"]);
 }
 
 #[test]

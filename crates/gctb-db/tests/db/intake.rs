@@ -1,9 +1,10 @@
 //! Intake: one commit or nothing, and a message that comes again finds itself.
 
-use gctb_db::{DbError, Fate, Intake, OutboxRow};
+use chrono::Utc;
+use gctb_db::{DbError, Fate, Intake, NewBatch, OutboxRow};
 use gctb_events::BatchProgress;
 
-use crate::world::{Item, Message, claim, claim_of, count, ledger, stored};
+use crate::world::{Item, Message, claim, claim_of, count, instruction, ledger, stored};
 
 const TABLES: [&str; 7] =
     ["batches", "batch_controls", "batch_totals", "batch_sweeps", "payment_instructions", "payment_ledger", "outbox"];
@@ -114,6 +115,33 @@ fn i4_a_batch_of_refused_items_is_finished_from_the_start_and_says_so() {
     assert_eq!((row.in_flight, row.totals_version), (0, 1));
     assert_eq!(database.value("SELECT kind::text AS value FROM outbox"), "3", "its progress is told");
     assert_eq!(count(&database, "batch_sweeps"), "0", "nothing is left to sweep");
+}
+
+#[test]
+fn i4_numbers_that_are_not_those_of_the_instructions_store_nothing() {
+    let Some(database) = gctb_testkit::database("i4_numbers_that_are_not_those") else { return };
+    let db = database.db();
+    let message = Message::new(db, &[Item::Accepted(100), Item::Refused]);
+    for (instructions, in_flight) in [(3, 2), (2, 2), (2, 0), (1, 1)] {
+        let batch = NewBatch {
+            batch_id: message.id,
+            batch_no: message.no,
+            sender_id: message.sender,
+            transaction_id: &message.transaction,
+            message_id: &message.message,
+            digest: &[1],
+            digest_version: 1,
+            request_timestamp: Utc::now(),
+            received_at: Utc::now(),
+            traceparent: None,
+            instructions,
+            in_flight,
+        };
+        let items = [instruction(0, "r-0", Item::Accepted(100)), instruction(1, "r-1", Item::Refused)];
+        assert!(matches!(db.intake(&batch, items, || &[]), Err(DbError::Unreadable { .. })));
+        assert_eq!(TABLES.map(|table| count(&database, table)), ["0"; 7], "{instructions} with {in_flight} in flight");
+    }
+    assert!(matches!(message.store(db), Ok(Intake::Stored)));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod claims;
 mod files;
+mod fold;
 mod intake;
 mod lookup;
 mod migrations;

@@ -124,9 +124,23 @@ fn i5_a_status_row_ends_with_its_fold_and_not_with_its_delivery() {
     assert!(!row.kind.ends_with_delivery());
     let chunk = StatusChunk::decode(&row.message.payload).expect("a status chunk").event;
     assert_eq!(chunk.outbox_id, row.id);
-    let folded = db.fold_status(batch.id, &chunk.entries, &[chunk.outbox_id]).expect("folded");
+    let entries: Vec<_> = chunk.entries.iter().collect();
+    let folded = db.fold_status(batch.id, &entries, &[chunk.outbox_id]).expect("folded");
     assert_eq!((folded.changed, folded.already_known), (1, 0));
     assert_eq!(count(&database, "outbox"), "0");
-    let again = db.fold_status(batch.id, &chunk.entries, &[chunk.outbox_id]).expect("no harm");
+    let again = db.fold_status(batch.id, &entries, &[chunk.outbox_id]).expect("no harm");
     assert_eq!((again.changed, again.already_known), (0, 1));
+}
+
+#[test]
+fn a_status_row_that_kafka_has_waits_for_its_fold_and_comes_again_if_that_does_not() {
+    let Some(database) = gctb_testkit::database("a_status_row_that_kafka_has") else { return };
+    let db = database.db();
+    let batch = stored(db, &[Item::Accepted(100)]);
+    let outcome = claim(db, &batch, &[claim_of(0, 100)]).expect("claimed");
+    let rows: Vec<Uuid> = outcome.outbox.iter().map(|row| row.id).collect();
+    db.postpone_outbox(&rows, 30).expect("put off");
+    assert!((29..=30).contains(&waits_seconds(&database)[0]), "{:?}", waits_seconds(&database));
+    due(&database);
+    assert_eq!(ids(&db.lease_outbox(10, 30).expect("Postgres is there")), rows);
 }

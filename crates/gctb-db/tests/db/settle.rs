@@ -60,22 +60,23 @@ fn a_line_that_cannot_be_believed_is_an_exception_and_stops_only_itself() {
         FileLine { rail_key: key(batch.no.0, 2, 2), ..good(4, 2) },
         FileLine { rail_key: key(batch.no.0, 77, 1), ..good(5, 3) },
         FileLine { rail_key: key(batch.no.0 + 1_000, 0, 1), ..good(6, 3) },
-        FileLine { news: News::Returned, ..good(7, 3) },
-        good(8, 4),
+        FileLine { news: News::Refused, ..good(7, 3) },
+        FileLine { news: News::Returned, ..good(8, 3) },
+        good(9, 4),
     ];
     let outcome = settle(&database, 1, &lines);
-    assert_eq!((outcome.recorded, outcome.exceptions), (1, 6));
+    assert_eq!((outcome.recorded, outcome.exceptions), (2, 6));
     let expected = [
         "2:amount_differs",
         "3:currency_differs",
         "4:other_attempt",
         "5:unknown_instruction",
         "6:unknown_batch",
-        "7:impossible_news",
+        "8:impossible_news",
     ];
     assert_eq!(exceptions(&database), expected);
-    let untouched = ["0:3:1:file", "1:3:1:file", "2:3:1:file", "3:3:1:file", "4:7:2:file"];
-    assert_eq!(ledger(&database, &batch), untouched);
+    let only_the_good = ["0:3:1:file", "1:3:1:file", "2:3:1:file", "3:8:2:file", "4:7:2:file"];
+    assert_eq!(ledger(&database, &batch), only_the_good);
     assert_eq!(database.value("SELECT exception_count::text AS value FROM incoming_files"), "6");
     assert_eq!(db.exceptions(10).expect("Postgres is there").len(), 6);
 }
@@ -161,6 +162,24 @@ fn money_that_comes_back_is_returned() {
     settle(&database, 2, &[line(2, &batch, 0, News::Returned, 100)]);
     assert_eq!(ledger(&database, &batch), ["0:9:3:file"]);
     assert_eq!(count(&database, "ledger_conflicts"), "0");
+}
+
+#[test]
+fn i5_a_return_that_is_read_before_its_payment_ends_as_after_it() {
+    let Some(database) = gctb_testkit::database("i5_a_return_that_is_read_before_its_payment") else { return };
+    let (batch, file) = sent_file(database.db(), &[100]);
+    let returned =
+        FileLine { rail_reference: Some("bank-return".to_owned()), ..line(2, &batch, 0, News::Returned, 100) };
+    settle(&database, 1, std::slice::from_ref(&returned));
+    let outcome = settle(&database, 2, &[line(2, &batch, 0, News::Paid, 100)]);
+    assert_eq!(outcome.recorded, 1, "it brings the reference of the payment");
+    settle(&database, 3, &[line(3, &batch, 0, News::Paid, 100), returned]);
+    assert_eq!(ledger(&database, &batch), ["0:9:3:file"]);
+    assert_eq!(database.value("SELECT rail_reference AS value FROM payment_ledger"), "bank-0");
+    assert_eq!((count(&database, "ledger_conflicts"), count(&database, "file_exceptions")), ("0".into(), "0".into()));
+    let answered =
+        database.value(&format!("SELECT answered_count::text AS value FROM outgoing_files WHERE file_id = {file}"));
+    assert_eq!(answered, "1");
 }
 
 #[test]
@@ -265,4 +284,27 @@ fn i2_the_same_response_read_by_two_replicas_at_once_is_recorded_once() {
         assert_eq!(recorded, 20);
     }
     assert_eq!(count(&database, "ledger_conflicts"), "0");
+}
+
+#[test]
+fn i2_two_answers_about_the_same_payments_at_the_same_moment_are_judged_one_after_the_other() {
+    let Some(database) = gctb_testkit::database("i2_two_answers_about_the_same_payments") else { return };
+    let db = database.db();
+    let (batch, file) = sent_file(db, &[100; 300]);
+    let all = |news: News| (0..300).map(|seq| line(seq + 2, &batch, seq, news, 100)).collect::<Vec<_>>();
+    let barrier = std::sync::Barrier::new(2);
+    let record = |content: u8, lines: Vec<FileLine>| {
+        let incoming = response(db, content);
+        barrier.wait();
+        db.settle_lines(&file_backend(), incoming, &lines, Vec::new(), 0, 300).expect("judged")
+    };
+    // One bank file says PAID, another one of the same payments says refused: whoever is second meets a conflict.
+    let (paid, refused) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| record(2, all(News::Refused)));
+        (record(1, all(News::Paid)), other.join().expect("the thread ends"))
+    });
+    assert_eq!(paid.conflicts + refused.conflicts, 300, "{paid:?} {refused:?}");
+    assert_eq!(ledger(&database, &batch).iter().filter(|row| row.contains(":7:3:")).count(), 300, "all PAID");
+    let answered = format!("SELECT answered_count::text AS value FROM outgoing_files WHERE file_id = {file}");
+    assert_eq!(database.value(&answered), "300", "each line became final once");
 }

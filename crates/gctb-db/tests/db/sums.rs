@@ -25,12 +25,12 @@ fn i6_amounts_near_the_largest_number_sum_exactly_in_totals_and_files() {
     assert_eq!(files[0].amount_minor, exact);
     let mut entries = crate::world::told(&outcome.outbox);
     let last = entries.split_off(2);
-    db.fold_status(batch.id, &entries, &[]).expect("folded");
+    db.fold_status(batch.id, &entries.iter().collect::<Vec<_>>(), &[]).expect("folded");
     let filed = i128::from(LARGE[0]) + i128::from(LARGE[1]);
     assert_eq!(
         (totals(PaymentStatus::New), totals(PaymentStatus::Filed)),
         (Some((1, exact - filed)), Some((2, filed)))
     );
-    db.fold_status(batch.id, &last, &[]).expect("folded");
+    db.fold_status(batch.id, &last.iter().collect::<Vec<_>>(), &[]).expect("folded");
     assert_eq!((totals(PaymentStatus::New), totals(PaymentStatus::Filed)), (None, Some((3, exact))));
 }

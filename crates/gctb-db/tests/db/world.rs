@@ -63,8 +63,10 @@ impl Message {
             request_timestamp: Utc::now(),
             received_at: Utc::now(),
             traceparent: None,
+            instructions: items.len(),
+            in_flight: items.iter().filter(|item| item.refusal.is_none()).count(),
         };
-        db.intake(&batch, &items, outbox)
+        db.intake(&batch, items, || outbox)
     }
 }
 
@@ -79,7 +81,7 @@ pub(crate) fn kes(minor: i64) -> Money {
     Money::from_minor(minor, Currency::parse("KES").expect("a currency")).expect("a positive amount")
 }
 
-fn instruction(seq: i32, request_id: &str, item: Item) -> NewInstruction<'_> {
+pub(crate) fn instruction(seq: i32, request_id: &str, item: Item) -> NewInstruction<'_> {
     let (amount, refusal) = match item {
         Item::Accepted(minor) => (Some(kes(minor)), None),
         Item::Refused => (None, Some(Refusal { code: ReasonCode::AmountInvalid, message: "not an amount" })),

@@ -1,4 +1,4 @@
-//! What the tests of the router work with: a simulator, a database, and a router between them.
+//! What the tests of both loops work with: a simulator, a database, and a router and a resolver between them.
 
 mod fragile;
 
@@ -13,7 +13,7 @@ use chrono::Utc;
 use gctb_db::{NewBatch, NewInstruction, OutboxRow};
 use gctb_domain::{BatchId, BatchNo, Currency, FinancialAddress, Money, Seq};
 use gctb_events::{Event, Instruction, InstructionChunk, Outgoing, Payment, PaymentChunk};
-use gctb_mapper::{Clock, IDENTITY, Router, Rules, Settings, World};
+use gctb_mapper::{Clock, Exits, IDENTITY, Resolver, Router, Rules, Settings, World};
 use gctb_runtime::{HandleError, Handled, Handler, Health, Incoming, Origin, Shutdown, chain};
 use gctb_simulator::{Simulator, SimulatorError, Variant};
 use gctb_testkit::{TestDatabase, eventually};
@@ -27,9 +27,10 @@ pub(crate) const TRACEPARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b
 pub(crate) const REJECTED: &str = "1";
 pub(crate) const OTHER: &str = "mpesa";
 
-/// A router between a simulator and a database of its own.
+/// The two handlers between a simulator and a database of their own.
 pub(crate) struct Bench {
     pub(crate) router: Router,
+    pub(crate) resolver: Resolver,
     pub(crate) database: TestDatabase,
     pub(crate) health: Health,
     pub(crate) published: Arc<Mutex<Vec<OutboxRow>>>,
@@ -55,22 +56,19 @@ impl Bench {
         let database = gctb_testkit::database(test)?;
         let settings = load(url, settings);
         let (sent, published) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
-        let (sending, publishing, health) = (Arc::clone(&sent), Arc::clone(&published), Health::new());
+        let health = Health::new();
+        let exits = || exits(&database, &sent, &published);
         let world = World {
-            db: database.db().clone(),
-            publish: Box::new(move |rows| publishing.lock().expect("not poisoned").extend(rows)),
-            send: Box::new(move |messages| {
-                sending.lock().expect("not poisoned").extend_from_slice(messages);
-                Ok(())
-            }),
+            exits: exits(),
             clock: Clock::SYSTEM,
             meter: opentelemetry::global::meter("test"),
             health: health.clone(),
             shutdown: Shutdown::new(),
         };
         let rules = Rules::compile(&settings).expect("the rules compile");
-        let router = Router::new(rules, &settings.mapper, world).expect("calls can be prepared");
-        Some(Self { router, database, health, published, sent, simulator })
+        let router = Router::new(rules.clone(), exits());
+        let resolver = Resolver::new(rules, &settings.mapper, world).expect("calls can be prepared");
+        Some(Self { router, resolver, database, health, published, sent, simulator })
     }
 
     /// Stores a batch with these payees, and gives its one chunk.
@@ -88,9 +86,11 @@ impl Bench {
             request_timestamp: Utc::now(),
             received_at: Utc::now(),
             traceparent: None,
+            instructions: chunk.instructions.len(),
+            in_flight: chunk.instructions.len(),
         };
         let rows: Vec<NewInstruction<'_>> = chunk.instructions.iter().map(row).collect();
-        self.database.db().intake(&new, &rows, &[]).expect("the batch is stored");
+        self.database.db().intake(&new, rows, || &[]).expect("the batch is stored");
         chunk
     }
 
@@ -100,9 +100,9 @@ impl Bench {
         Incoming { event: chunk.clone(), origin, traceparent: Some(TRACEPARENT.to_owned()) }
     }
 
-    /// Handles the same messages as the loop does, until they are handled.
+    /// Has the resolver handle the same messages as its loop does, until they are handled.
     pub(crate) fn until_handled(&mut self, polled: &[Incoming<InstructionChunk>]) -> Handled {
-        eventually("the messages to be handled", || self.router.handle(polled).ok())
+        eventually("the messages to be handled", || self.resolver.handle(polled).ok())
     }
 
     /// The ledger, a line per row: position, state, reason.
@@ -124,6 +124,19 @@ impl Bench {
     /// Changes how the simulator's mapper behaves.
     pub(crate) fn set_mapper(&self, change: &Value) {
         self.simulator.control(reqwest::Method::PUT, Some(change));
+    }
+}
+
+/// The exits of one loop: what it sends ahead and what it publishes is kept.
+fn exits(database: &TestDatabase, sent: &Arc<Mutex<Vec<Outgoing>>>, published: &Arc<Mutex<Vec<OutboxRow>>>) -> Exits {
+    let (sent, published) = (Arc::clone(sent), Arc::clone(published));
+    Exits {
+        db: database.db().clone(),
+        publish: Box::new(move |rows| published.lock().expect("not poisoned").extend(rows)),
+        send: Box::new(move |messages| {
+            sent.lock().expect("not poisoned").extend_from_slice(messages);
+            Ok(())
+        }),
     }
 }
 
@@ -216,6 +229,7 @@ impl Running {
         let root = tempfile::tempdir().expect("a temporary directory");
         let settings = gctb_simulator::Settings {
             bind: "127.0.0.1:0".parse().expect("an address"),
+            open: false,
             bank_root: root.path().to_owned(),
             book: root.path().join("book.jsonl"),
             bank_poll: Duration::from_millis(200),

@@ -36,8 +36,10 @@ fn the_pages_tell_health_readiness_and_metrics_and_end_with_their_server() {
             && unready.ends_with(r#"{"ok":false,"failing":{"kafka":"not yet checked"}}"#),
         "{unready}"
     );
+    assert!(get(address, "/metrics").contains("gctb_component_failing{component=\"kafka\"} 1"));
     kafka.ok();
     assert!(get(address, "/readyz").starts_with("HTTP/1.1 200"));
+    assert!(get(address, "/metrics").contains("gctb_component_failing{component=\"kafka\"} 0"));
     assert!(get(address, "/metrics").contains("gctb_probes_total 1"));
     shutdown.request();
     assert!(get(address, "/readyz").contains("shutting down"));

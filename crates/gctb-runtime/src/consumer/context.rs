@@ -7,7 +7,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
 use crate::client;
@@ -72,6 +72,15 @@ impl LoopContext {
         }
     }
 
+    /// The partitions were not given back but taken away: the broker heard nothing of us for too long, or we of it.
+    fn lost_its_place(&self) {
+        // A cause that is known already says more than its consequence.
+        if !self.connection.is_failing() {
+            self.connection.failing("the consumer lost its place in the group: the broker did not answer in time");
+            tracing::warn!(topic = %self.topic, "the consumer lost its place in the group and joins it again");
+        }
+    }
+
     fn works(&self) {
         if self.connection.ok() {
             tracing::info!(topic = %self.topic, "the consumer is connected");
@@ -93,7 +102,7 @@ impl ClientContext for LoopContext {
         let partitions = statistics.topics.get(&self.topic).map(|topic| &topic.partitions);
         for (partition, known) in partitions.into_iter().flatten() {
             if let Some(lag) = shared.lags.get_mut(partition) {
-                *lag = (known.consumer_lag >= 0).then_some(known.consumer_lag);
+                *lag = lag_of(known);
             }
         }
         let has_partitions = !shared.lags.is_empty();
@@ -106,8 +115,11 @@ impl ClientContext for LoopContext {
 }
 
 impl ConsumerContext for LoopContext {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         if let Rebalance::Revoke(partitions) = rebalance {
+            if consumer.assignment_lost() {
+                self.lost_its_place();
+            }
             let mut shared = self.assigned.lock();
             for partition in numbers(partitions) {
                 shared.lags.remove(&partition);
@@ -144,6 +156,13 @@ impl ConsumerContext for LoopContext {
             tracing::debug!(topic = %self.topic, error = %error, "offsets were not committed");
         }
     }
+}
+
+/// librdkafka knows no lag before the first commit. A group that waits at its first message has all that is kept before it.
+fn lag_of(partition: &Partition) -> Option<i64> {
+    let all = partition.hi_offset - partition.lo_offset.max(0);
+    let lag = if partition.committed_offset < 0 { all } else { partition.consumer_lag };
+    (lag >= 0).then_some(lag)
 }
 
 fn numbers(partitions: &TopicPartitionList) -> impl Iterator<Item = i32> {

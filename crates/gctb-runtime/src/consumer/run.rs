@@ -159,7 +159,9 @@ impl<'a, H: Handler> Consuming<'a, H> {
         while group.len() > 0 {
             let cause = match self.attempt(&group) {
                 Ok(()) => {
+                    fail::fail_point!("offset.store.before");
                     self.store_offsets(&group);
+                    fail::fail_point!("offset.store.after");
                     break;
                 }
                 Err(Failed::Again(cause)) => cause,
@@ -194,11 +196,15 @@ impl<'a, H: Handler> Consuming<'a, H> {
         };
         let mut outgoing = handled.outgoing;
         outgoing.extend(dead.iter().map(letter));
+        if !dead.is_empty() {
+            fail::fail_point!("dead_letter.send.before");
+        }
         self.world.producer.send_all(&outgoing).map_err(|cause| match cause.class() {
             Fate::Retry => Failed::Again(Box::new(cause)),
             Fate::Stop => Failed::Stop(LoopError::Produce { topic: self.topic.clone(), cause }),
         })?;
         if let Some(first) = dead.first() {
+            fail::fail_point!("dead_letter.send.after");
             // The reasons travel with the letters: they may quote what does not belong in a log.
             tracing::warn!(topic = %self.topic, entries = dead.len(), first = %first.origin, "entries went to the dead-letter topic");
         }
@@ -333,7 +339,8 @@ fn connect(
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", "1000")
         .set("fetch.wait.max.ms", "100")
-        .set("fetch.max.bytes", "8388608")
+        // As it travels: lz4 makes five times as much of it in memory, beside the queue.
+        .set("fetch.max.bytes", "2097152")
         .set("queued.min.messages", "1000")
         .set("queued.max.messages.kbytes", queue_kib.to_string())
         .set("statistics.interval.ms", "2000")

@@ -113,6 +113,9 @@ pub struct DatabaseSettings {
     /// How long Postgres may work on one statement.
     #[serde(with = "super::duration")]
     pub statement_timeout: Duration,
+    /// How long Postgres' machine may be silent before a connection counts as broken.
+    #[serde(with = "super::duration")]
+    pub silence_timeout: Duration,
 }
 
 impl fmt::Debug for DatabaseSettings {

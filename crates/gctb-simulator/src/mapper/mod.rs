@@ -25,6 +25,8 @@ pub(crate) enum Reply {
     Refused(BadRequest),
     /// 503.
     Down,
+    /// 500.
+    Error,
     /// 200 with this web page where JSON was expected.
     Page(&'static str),
 }
@@ -37,6 +39,8 @@ pub(crate) struct Mapper {
 struct State {
     controls: MapperControls,
     counters: Counters,
+    /// The last answer that was given as it should be.
+    last: Option<Vec<u8>>,
 }
 
 /// What the mapper has been asked so far. Calls that it did not understand, or answered while down, are calls too.
@@ -65,7 +69,8 @@ const LOGIN_PAGE: &str = "<!doctype html><title>Sign in</title><p>Please sign in
 
 impl Mapper {
     pub(crate) fn new(variant: Variant) -> Self {
-        Self { state: Mutex::new(State { controls: MapperControls::new(variant), counters: Counters::default() }) }
+        let state = State { controls: MapperControls::new(variant), counters: Counters::default(), last: None };
+        Self { state: Mutex::new(state) }
     }
 
     /// How long the server waits before it answers.
@@ -96,6 +101,8 @@ impl Mapper {
         let controls = self.count(parsed.as_ref().ok());
         let request = match (controls.mode, parsed) {
             (MapperMode::Down, _) => return Reply::Down,
+            (MapperMode::Error, _) => return Reply::Error,
+            (MapperMode::Stale, _) => return self.state().last.clone().map_or(Reply::Down, Reply::Answer),
             (MapperMode::Garbage, _) => return Reply::Answer(TRUNCATED_JSON.to_vec()),
             (MapperMode::Html, _) => return Reply::Page(LOGIN_PAGE),
             (MapperMode::Normal | MapperMode::Slow | MapperMode::WrongCount, Err(refusal)) => {
@@ -108,7 +115,11 @@ impl Mapper {
         if controls.mode == MapperMode::WrongCount {
             answers.pop();
         }
-        Reply::Answer(message::render(&request, &answers, totals, now))
+        let answer = message::render(&request, &answers, totals, now);
+        if controls.mode == MapperMode::Normal {
+            self.state().last = Some(answer.clone());
+        }
+        Reply::Answer(answer)
     }
 
     fn count(&self, request: Option<&message::Request>) -> MapperControls {
@@ -148,7 +159,7 @@ mod tests {
     fn ask(mapper: &Mapper, request: &Value) -> Value {
         match mapper.resolve(request.to_string().as_bytes(), Utc::now()) {
             Reply::Answer(body) => serde_json::from_slice(&body).expect("JSON"),
-            Reply::Refused(_) | Reply::Down | Reply::Page(_) => panic!("expected an answer"),
+            Reply::Refused(_) | Reply::Down | Reply::Error | Reply::Page(_) => panic!("expected an answer"),
         }
     }
 
@@ -266,6 +277,8 @@ mod tests {
         let body = request(json!([item("r-1", "token:A@nationalId"), item("r-2", "token:B@nationalId")])).to_string();
         set(&mapper, json!({"mode": "down"}));
         assert!(matches!(mapper.resolve(body.as_bytes(), Utc::now()), Reply::Down));
+        set(&mapper, json!({"mode": "error"}));
+        assert!(matches!(mapper.resolve(body.as_bytes(), Utc::now()), Reply::Error));
         set(&mapper, json!({"mode": "html"}));
         assert!(matches!(mapper.resolve(body.as_bytes(), Utc::now()), Reply::Page(_)));
         set(&mapper, json!({"mode": "garbage"}));
@@ -278,6 +291,18 @@ mod tests {
         let short: Value = serde_json::from_slice(&short).expect("JSON");
         assert_eq!(short["message"]["resolve_response"].as_array().map(Vec::len), Some(1));
         assert_eq!(short["header"]["total_count"], 2);
+    }
+
+    #[test]
+    fn a_stale_answer_is_the_last_good_one_whatever_is_asked() {
+        let mapper = Mapper::new(Variant::Spar23);
+        let body = |reference| request(json!([item(reference, "token:A@nationalId")]));
+        set(&mapper, json!({"mode": "stale"}));
+        assert!(matches!(mapper.resolve(body("r-1").to_string().as_bytes(), Utc::now()), Reply::Down));
+        set(&mapper, json!({"mode": "normal"}));
+        let good = ask(&mapper, &body("r-1"));
+        set(&mapper, json!({"mode": "stale"}));
+        assert_eq!(ask(&mapper, &body("r-2")), good);
     }
 
     #[test]

@@ -43,8 +43,11 @@ pub(crate) fn accept(db: &Db, items: &[Item], outbox: impl FnOnce(Batch) -> Vec<
         request_timestamp: now,
         received_at: now,
         traceparent: None,
+        instructions: instructions.len(),
+        in_flight: instructions.iter().filter(|item| item.refusal.is_none()).count(),
     };
-    let stored = db.intake(&new, &instructions, &outbox(batch)).expect("it is stored");
+    let outbox = outbox(batch);
+    let stored = db.intake(&new, instructions, || &outbox).expect("it is stored");
     assert!(matches!(stored, Intake::Stored));
     batch
 }
