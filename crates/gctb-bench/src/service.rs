@@ -1,0 +1,216 @@
+//! The bridge's programs and the simulator, started with their default settings and the addresses of the stack.
+//!
+//! Settings that whoever runs the bench has in the environment (GCTB_API__…) reach the programs too, and stand in the table.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::error::BenchError;
+use crate::stack::Stack;
+
+/// How long a program may take until it is ready, and until it has ended when asked to.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// A program of the bridge, or the simulator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    Simulator,
+    Status,
+    Mapper,
+    BackendFile,
+    Api,
+}
+
+impl Service {
+    /// All, consumers before the API that feeds them.
+    pub(crate) const ALL: [Self; 5] = [Self::Simulator, Self::Status, Self::Mapper, Self::BackendFile, Self::Api];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Simulator => "gctb-simulator",
+            Self::Status => "gctb-status",
+            Self::Mapper => "gctb-mapper",
+            Self::BackendFile => "gctb-backend-file",
+            Self::Api => "gctb-api",
+        }
+    }
+
+    /// What its settings begin with in the environment.
+    pub(crate) fn prefix(self) -> String {
+        format!("{}__", self.name().to_uppercase().replace('-', "_"))
+    }
+
+    const fn ready_path(self) -> &'static str {
+        match self {
+            Self::Simulator => "/healthz",
+            Self::Status | Self::Mapper | Self::BackendFile | Self::Api => "/readyz",
+        }
+    }
+
+    /// What it cannot know by itself: where everything is.
+    fn addresses(self, world: &World<'_>, bind: &str) -> Vec<(&'static str, String)> {
+        let bank = world.stack.work("bank").display().to_string();
+        let mut settings = match self {
+            Self::Simulator => {
+                let book = world.stack.work("bank-book").display().to_string();
+                return vec![("BIND", bind.to_owned()), ("BANK_ROOT", bank), ("BOOK", book)];
+            }
+            Self::Api => vec![("HTTP__BIND", bind.to_owned())],
+            Self::Status | Self::Mapper | Self::BackendFile => vec![("ADMIN__BIND", bind.to_owned())],
+        };
+        settings.push(("DATABASE__URL", world.database_url.to_owned()));
+        settings.push(("KAFKA__BROKERS", world.stack.kafka.clone()));
+        match self {
+            Self::Mapper => settings.push(("MAPPER__URL", format!("{}/mapper/sync/resolve", world.simulator_url))),
+            Self::BackendFile => settings.push(("STORE__ROOT", bank)),
+            Self::Simulator | Self::Status | Self::Api => {}
+        }
+        settings
+    }
+}
+
+/// Settings in our own environment that are meant for one of the programs.
+pub(crate) fn settings_given() -> Vec<(String, String)> {
+    let is_meant = |key: &str| Service::ALL.iter().any(|service| key.starts_with(&service.prefix()));
+    let mut given: Vec<(String, String)> = std::env::vars().filter(|(key, _)| is_meant(key)).collect();
+    given.sort();
+    given
+}
+
+/// What a program is started into.
+struct World<'a> {
+    stack: &'a Stack,
+    database_url: &'a str,
+    simulator_url: String,
+}
+
+/// Programs that run. They are killed when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Running {
+    programs: Vec<Program>,
+}
+
+impl Running {
+    /// Starts these on one database, each when the one before it is ready.
+    pub(crate) fn start(stack: &Stack, database_url: &str, services: &[Service]) -> Result<Self, BenchError> {
+        let mut running = Self { programs: Vec::new() };
+        for service in services {
+            let simulator_url = running.url(Service::Simulator);
+            let world = World { stack, database_url, simulator_url };
+            running.programs.push(Program::start(*service, &world)?);
+        }
+        Ok(running)
+    }
+
+    /// Where a program that was started listens.
+    pub(crate) fn url(&self, service: Service) -> String {
+        let program = self.programs.iter().find(|program| program.service == service);
+        program.map(|program| format!("http://{}", program.address)).unwrap_or_default()
+    }
+
+    /// Name and id of each process.
+    pub(crate) fn processes(&self) -> impl Iterator<Item = (&'static str, u32)> {
+        self.programs.iter().map(|program| (program.service.name(), program.child.id()))
+    }
+
+    /// Fails when one of them has ended by itself.
+    pub(crate) fn must_run(&mut self) -> Result<(), BenchError> {
+        let ended = |program: &mut Program| !matches!(program.child.try_wait(), Ok(None));
+        let found = self.programs.iter_mut().find_map(|program| ended(program).then_some(program));
+        found.map_or(Ok(()), |program| {
+            Err(BenchError::Ended { service: program.service.name(), log: program.log.clone() })
+        })
+    }
+
+    /// Asks all of them to end, the last one first, and waits until they have.
+    pub(crate) fn stop(mut self) -> Result<(), BenchError> {
+        while let Some(program) = self.programs.pop() {
+            program.stop()?;
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct Program {
+    service: Service,
+    child: Child,
+    address: String,
+    log: PathBuf,
+}
+
+impl Program {
+    fn start(service: Service, world: &World<'_>) -> Result<Self, BenchError> {
+        let path = world.stack.program(service.name());
+        let log = world.stack.work(&format!("{}.log", service.name()));
+        let failed = |source| BenchError::Start { program: path.clone(), source };
+        let address = free_address().map_err(failed)?;
+        let output = File::options().create(true).append(true).open(&log).map_err(failed)?;
+        let errors = output.try_clone().map_err(failed)?;
+        let prefix = service.prefix();
+        let child = bound_to_us(&path)
+            .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(settings_given())
+            .envs(service.addresses(world, &address).into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)))
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn()
+            .map_err(failed)?;
+        let mut program = Self { service, child, address, log };
+        program.wait_until_ready()?;
+        Ok(program)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<(), BenchError> {
+        let url = format!("http://{}{}", self.address, self.service.ready_path());
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            if reqwest::blocking::get(&url).is_ok_and(|answer| answer.status().is_success()) {
+                return Ok(());
+            }
+            sleep(LOOK_INTERVAL);
+        }
+        Err(BenchError::NotReady { service: self.service.name(), within: PATIENCE, log: self.log.clone() })
+    }
+
+    fn stop(mut self) -> Result<(), BenchError> {
+        let program = PathBuf::from("kill");
+        let id = self.child.id().to_string();
+        let asked = Command::new(&program).args(["-TERM", &id]).status();
+        asked.map_err(|source| BenchError::Start { program, source })?;
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            sleep(LOOK_INTERVAL);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It fails only where the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A command that the kernel kills when we end, in whatever way: an interrupted bench leaves no process behind.
+///
+/// The kernel means our thread, so commands are started by the main thread alone, which lives as long as we do.
+pub(crate) fn bound_to_us(program: &Path) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+    command
+}
+
+/// An address that nobody listens on.
+fn free_address() -> std::io::Result<String> {
+    TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.to_string())
+}
