@@ -27,7 +27,9 @@ die() {
 STEP=0
 STEPS=${STEPS:-0}
 step_started_us=0
-line_open=0
+# A script that begins a line and calls another one in it says so, that an error may have a line of its own.
+line_open=${LINE_OPEN:-0}
+unset LINE_OPEN
 
 now_us() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 

@@ -28,7 +28,7 @@ servers() {
 
 install_what_is_missing() {
     begin "looking for the packages that are needed"
-    "$LOCAL_DIR/packages.sh" stack
+    LINE_OPEN=1 "$LOCAL_DIR/packages.sh" stack
     finish "all there"
 }
 
