@@ -9,6 +9,9 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$LOCAL_DIR/process.sh"
 source "$LOCAL_DIR/results.sh"
 
+# The services that are tested can be killed at the points of tests/crash-points.toml. Nothing else is built like this.
+CRASH_POINTS=(--features gctb-runtime/crash-points)
+
 use_stack "test-$$"
 printf '%s %s\n' $$ "$(process_start $$)" >"$STACK_DIR/owner"
 WORK=$(mktemp -d)
@@ -62,12 +65,12 @@ run_tests() {
     GCTB_TEST_DATABASE_URL=$(recall DATABASE_URL)
     GCTB_TEST_KAFKA=$(recall KAFKA)
     export GCTB_TEST_DATABASE_URL GCTB_TEST_KAFKA
-    cargo test --locked --workspace --no-fail-fast 2>&1 | tee "$TESTS_LOG" && status=0 || status=$?
+    cargo test --locked --workspace "${CRASH_POINTS[@]}" --no-fail-fast 2>&1 | tee "$TESTS_LOG" && status=0 || status=$?
     count_tests "$status"
 }
 
 step "installing packages" "$LOCAL_DIR/packages.sh" stack
 GCTB_RESULTS=$RESULTS "$LOCAL_DIR/check.sh" || true
 step "starting Postgres and Kafka" "$LOCAL_DIR/stack.sh" servers "$STACK"
-step "building the services" cargo build --locked --workspace --bins
+step "building the services" cargo build --locked --workspace --bins "${CRASH_POINTS[@]}"
 run_tests

@@ -23,6 +23,17 @@ pub struct Payment {
     pub minor: i128,
 }
 
+/// A line of the bank's book as it stands there, in whatever currency.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The reference that the payment file gave it.
+    pub payment_ref: String,
+    /// With the currency's decimals.
+    pub amount: String,
+    /// ISO 4217 code.
+    pub currency: String,
+}
+
 impl Bank {
     /// The simulator at this address.
     pub fn at(address: &str) -> Self {
@@ -66,8 +77,17 @@ impl Bank {
         http::get(&format!("{}/bank/summary", self.url)).1
     }
 
-    /// Every payment that was made.
+    /// Every payment that was made, in KES.
     pub fn book(&self) -> Vec<Payment> {
+        self.lines().iter().map(payment).collect()
+    }
+
+    /// Every payment that was made, in whatever currency.
+    pub fn entries(&self) -> Vec<Entry> {
+        self.lines().iter().map(entry).collect()
+    }
+
+    fn lines(&self) -> Vec<Value> {
         let mut book = Vec::new();
         loop {
             let (_, page) = http::get(&format!("{}/bank/book?offset={}&limit=10000", self.url, book.len()));
@@ -75,9 +95,14 @@ impl Bank {
             if page.is_empty() {
                 return book;
             }
-            book.extend(page.iter().map(payment));
+            book.extend(page);
         }
     }
+}
+
+fn entry(line: &Value) -> Entry {
+    let text = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
+    Entry { payment_ref: text("payment_ref"), amount: text("amount"), currency: text("currency") }
 }
 
 fn payment(line: &Value) -> Payment {

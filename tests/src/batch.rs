@@ -6,8 +6,11 @@ use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Who sends.
+/// Who sends, if the test does not care.
 pub const SENDER: &str = "payments.openg2p.org";
+
+/// Another sender.
+pub const OTHER_SENDER: &str = "pensions.example.org";
 
 /// What must become of a disbursement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,6 +133,8 @@ fn digits() -> String {
 /// One disburse message.
 #[derive(Clone, Debug)]
 pub struct Batch {
+    /// Who sends it.
+    pub sender: &'static str,
     /// The sender's id of it; None lets the bridge derive one.
     pub transaction_id: Option<String>,
     /// The message's id.
@@ -142,7 +147,7 @@ impl Batch {
     /// A message of these disbursements.
     pub fn of(items: Vec<Item>) -> Self {
         let transaction_id = Some(Uuid::new_v4().to_string());
-        Self { transaction_id, message_id: Uuid::new_v4().to_string(), items }
+        Self { sender: SENDER, transaction_id, message_id: Uuid::new_v4().to_string(), items }
     }
 
     /// `count` disbursements that are paid, every other one by id.
@@ -173,13 +178,21 @@ impl Batch {
         batch
     }
 
+    /// The same from another sender.
+    #[must_use]
+    pub fn from_sender(mut self, sender: &'static str) -> Self {
+        self.sender = sender;
+        self
+    }
+
     /// The message as JSON.
     pub fn json(&self) -> String {
         let mut message = json!({ "disbursements": self.items.iter().map(Item::json).collect::<Vec<_>>() });
         if let Some(transaction_id) = &self.transaction_id {
             message["transaction_id"] = json!(transaction_id);
         }
-        json!({ "signature": "", "header": header("disburse", &self.message_id), "message": message }).to_string()
+        json!({ "signature": "", "header": header(self.sender, "disburse", &self.message_id), "message": message })
+            .to_string()
     }
 
     /// How many must end this way.
@@ -188,14 +201,14 @@ impl Batch {
     }
 }
 
-/// The header of a message of [`SENDER`].
-pub fn header(action: &str, message_id: &str) -> Value {
+/// The header of a message.
+pub fn header(sender: &str, action: &str, message_id: &str) -> Value {
     json!({
         "version": "1.0.0",
         "message_id": message_id,
         "message_ts": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
         "action": action,
-        "sender_id": SENDER,
+        "sender_id": sender,
         "receiver_id": "pymts.example.org",
         "is_msg_encrypted": false,
     })

@@ -58,6 +58,25 @@ impl Kafka {
         self.admin.apply(&declared).expect("the topics are made");
     }
 
+    /// Lets every record of every topic expire, as happens where nobody reads for longer than the retention; returns when the
+    /// broker has dropped them. The broker must look for expired records often.
+    ///
+    /// # Panics
+    /// Where Kafka refuses.
+    pub fn expire(&self) {
+        let mut declared = declared_topics(&backends()).expect("deploy/topics.toml");
+        for topic in &mut declared {
+            topic.retention = Duration::from_millis(1);
+        }
+        self.admin.apply(&declared).expect("the retention is set");
+        for topic in &declared {
+            let name = topic.topic.name();
+            let gone = || (self.count(&name) == 0).then_some(());
+            gctb_testkit::eventually_within(PATIENCE, &format!("the records of {name} to expire"), gone);
+        }
+        self.apply();
+    }
+
     /// Deletes topics, those that do not exist included.
     ///
     /// # Panics
@@ -102,7 +121,31 @@ impl Kafka {
     /// # Panics
     /// Where Kafka refuses.
     pub fn replay(&self, group: &str, topic: &str) {
-        let reset = || self.positions.reset_group(group, topic, &ReadFrom::Beginning, false).ok();
+        self.move_group(group, topic, &ReadFrom::Beginning);
+    }
+
+    /// How many members a group has.
+    ///
+    /// # Panics
+    /// Where Kafka does not answer.
+    pub fn members(&self, group: &str) -> usize {
+        self.positions.members(group).expect("the group's members")
+    }
+
+    /// Sets a group, which must have no members, behind the last message that a topic has now.
+    ///
+    /// # Panics
+    /// Where Kafka refuses.
+    pub fn skip_all(&self, group: &str, topic: &str) {
+        // A topic that was just made has no leader for a moment.
+        let ends = || self.positions.watermarks(topic).ok();
+        let ends = gctb_testkit::eventually_within(PATIENCE, "the ends of a topic", ends);
+        let ends = ends.into_iter().map(|(partition, ends)| (partition, ends.high)).collect();
+        self.move_group(group, topic, &ReadFrom::Offsets(ends));
+    }
+
+    fn move_group(&self, group: &str, topic: &str, to: &ReadFrom) {
+        let reset = || self.positions.reset_group(group, topic, to, false).ok();
         gctb_testkit::eventually_within(PATIENCE, "a group without members that can be set back", reset);
     }
 }

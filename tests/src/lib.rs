@@ -7,16 +7,28 @@
 
 pub mod bank;
 pub mod batch;
+pub mod consumer;
+pub mod crash_points;
+pub mod doomed;
 pub mod equation;
 pub mod http;
 pub mod kafka;
+pub mod mount;
+pub mod own_kafka;
+pub mod own_postgres;
 pub mod process;
+pub mod prove;
 pub mod proxy;
+pub mod replica;
 pub mod service;
+pub mod signs;
+pub mod soak;
 pub mod system;
 pub mod tables;
 pub mod traces;
 
 pub use batch::{Batch, Item};
+pub use consumer::Consumer;
+pub use replica::Replica;
 pub use service::Service;
 pub use system::{Options, Sent, System};

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// A program that a test started. It is killed when this is dropped.
 #[derive(Debug)]
@@ -37,6 +38,21 @@ impl Process {
         self.child.try_wait().expect("its state can be asked for").map(|status| status.to_string())
     }
 
+    /// Waits until it has ended by itself, and says how; None where it still runs after `patience`.
+    pub fn ended_within(&mut self, patience: Duration) -> Option<String> {
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Some(how) = self.has_ended() {
+                return Some(how);
+            }
+            if Instant::now() >= deadline {
+                return None;
+            }
+            // The pause between two looks.
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it at once, as a power cut or the kernel's memory killer would.
     pub fn kill_9(mut self) {
         self.end();
@@ -44,8 +60,19 @@ impl Process {
 
     /// Asks it to end, and waits until it has.
     pub fn terminate(mut self) -> String {
+        self.ask_to_end()
+    }
+
+    pub(crate) fn ask_to_end(&mut self) -> String {
         self.signal("TERM");
         self.child.wait().expect("its end can be waited for").to_string()
+    }
+
+    /// Whether it stands still, after SIGSTOP.
+    pub fn is_stopped(&self) -> bool {
+        let state = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap_or_default();
+        // Behind the program's name, which stands in brackets.
+        state.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     }
 
     /// Sends a signal by its name without SIG.
@@ -55,7 +82,7 @@ impl Process {
         assert!(sent.success(), "{command}");
     }
 
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         // It fails only where the process ended by itself: then there is nothing left to end.
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -68,14 +95,14 @@ impl Drop for Process {
     }
 }
 
-/// The program `name` of the same build as the running test.
+/// The program `name` of the same build as the running test or program.
 ///
 /// # Panics
 /// Where it has not been built.
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("the test's own path");
-    let folder = test.ancestors().nth(2).expect("target/PROFILE");
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is missing: cargo build --workspace --bins", program.display());
-    program
+    let running = std::env::current_exe().expect("the running program's own path");
+    // Programs lie in target/PROFILE, tests one folder below it.
+    let places = running.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = places.into_iter().find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: cargo build --workspace --bins"))
 }

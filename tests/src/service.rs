@@ -36,7 +36,10 @@ impl Service {
         Self::Api,
     ];
 
-    /// The services that read topics.
+    /// The services of the bridge, one of each.
+    pub const BRIDGE: [Self; 4] = [Self::Status, Self::Mapper, Self::BackendFile, Self::Api];
+
+    /// The services that read topics. Which loops they read them with is [`crate::Consumer`].
     pub const CONSUMERS: [Self; 3] = [Self::Mapper, Self::BackendFile, Self::Status];
 
     /// The name of its program.
@@ -59,7 +62,7 @@ impl Service {
         }
     }
 
-    /// The topic that it consumes.
+    /// The topic that it consumes, for gctb-mapper the first of two.
     ///
     /// # Panics
     /// For a process that consumes none.
@@ -115,7 +118,8 @@ impl Service {
         match self {
             Self::Mapper => {
                 let route = options.route_to;
-                Some(format!("backends = {backends}\n[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
+                let more = &options.more_routes;
+                Some(format!("backends = {backends}\n{more}[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
             }
             Self::Status => Some(format!("backends = {backends}\n")),
             Self::Simulator | Self::BackendFile | Self::BackendFileTwin | Self::BackendFilebis | Self::Api => None,
@@ -177,7 +181,12 @@ fn api(world: &World, options: &Options) -> Settings {
 
 fn mapper(world: &World) -> Settings {
     let url = format!("http://{}/mapper/sync/resolve", world.address(Service::Simulator));
-    settings([("mapper.url", &url), ("mapper.breaker.open_time", "1s"), ("mapper.cache_entries_max", "0")])
+    settings([
+        ("resolve.group", &world.resolver_group()),
+        ("mapper.url", &url),
+        ("mapper.breaker.open_time", "1s"),
+        ("mapper.cache_entries_max", "0"),
+    ])
 }
 
 fn status(world: &World, options: &Options) -> Settings {
@@ -187,6 +196,7 @@ fn status(world: &World, options: &Options) -> Settings {
         ("sweep.settle", "1s"),
         ("sweep.lost_position_grace", "3s"),
         ("sweep.mapper_group", &world.group(Service::Mapper)),
+        ("sweep.resolver_group", &world.resolver_group()),
         ("sweep.backend_groups.file", &world.group(Service::BackendFile)),
         ("attention.check_interval", "1s"),
     ]);

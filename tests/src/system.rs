@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::bank::Bank;
-use crate::batch::{Batch, header};
+use crate::batch::{Batch, SENDER, header};
 use crate::http;
 use crate::kafka::Kafka;
 use crate::process::{Process, program};
@@ -40,6 +40,8 @@ pub struct Options {
     pub second_replica: bool,
     /// The backend that every address is routed to.
     pub route_to: &'static str,
+    /// Routes that are tried before, as the mapper's settings file has them.
+    pub more_routes: String,
     /// Where traces go.
     pub otlp_endpoint: Option<String>,
     /// Which Kafka gctb-api is told of, if not the true one.
@@ -62,12 +64,31 @@ impl Options {
     }
 }
 
+impl Options {
+    /// Time-outs of seconds, so that an outage can outlast all of them.
+    pub fn impatient() -> Self {
+        let settings = [
+            ("kafka.message_timeout", "2s"),
+            ("kafka.request_timeout", "2s"),
+            ("kafka.extra.socket_timeout_ms", "3000"),
+            ("kafka.extra.topic_metadata_refresh_interval_ms", "1000"),
+            ("database.connect_timeout", "1s"),
+            ("database.statement_timeout", "5s"),
+            ("database.silence_timeout", "4s"),
+        ];
+        let of_service = |service: Service| settings.map(|(key, value)| (service, key.to_owned(), value.to_owned()));
+        let services = Service::ALL.into_iter().filter(|service| *service != Service::Simulator);
+        Self { settings: services.flat_map(of_service).collect(), ..Self::default() }
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Self {
             second_backend: false,
             second_replica: false,
             route_to: "file",
+            more_routes: String::new(),
             otlp_endpoint: None,
             api_brokers: None,
             api_database_url: None,
@@ -106,6 +127,11 @@ impl World<'_> {
         format!("{}-{}", first.name(), self.run)
     }
 
+    /// The second group of gctb-mapper.
+    pub(crate) fn resolver_group(&self) -> String {
+        format!("{}-resolve", self.group(Service::Mapper))
+    }
+
     pub(crate) fn folder(&self, name: &str) -> String {
         format!("{}/{name}", self.folder)
     }
@@ -139,23 +165,34 @@ impl System {
 
     /// [`System::start`] with nothing running yet.
     pub fn prepare(test: &str, options: Options) -> Option<Self> {
-        let one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let brokers = gctb_testkit::kafka(test)?;
         let database = gctb_testkit::database(test)?;
-        let kafka = Kafka::at(&brokers);
+        Some(Self::prepare_on(options, &brokers, &brokers, database))
+    }
+
+    /// [`System::prepare`] on servers of the test's own: the services are told of `brokers`, the test itself uses
+    /// `own_brokers`.
+    pub fn prepare_on(options: Options, brokers: &str, own_brokers: &str, database: TestDatabase) -> Self {
+        let one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        let kafka = Kafka::at(own_brokers);
         kafka.start_afresh();
-        Some(Self {
+        Self {
             processes: BTreeMap::new(),
             options,
             database,
             kafka,
             sent: Vec::new(),
-            brokers,
+            brokers: brokers.to_owned(),
             ports: Service::ALL.into_iter().map(|service| (service, free_port())).collect(),
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             folder: tempfile::Builder::new().prefix("gctb-system-").tempdir().expect("a folder"),
             _one_at_a_time: one_at_a_time,
-        })
+        }
+    }
+
+    /// What runs.
+    pub fn services(&self) -> Vec<Service> {
+        self.processes.keys().copied().collect()
     }
 
     /// Starts what is not running, all at once, and waits until it is ready.
@@ -181,18 +218,49 @@ impl System {
     /// # Panics
     /// Where it runs already.
     pub fn launch(&mut self, service: Service) {
+        self.launch_with(service, &[]);
+    }
+
+    /// [`System::launch`] with more environment variables.
+    ///
+    /// # Panics
+    /// Where it runs already.
+    pub fn launch_with(&mut self, service: Service, more: &[(&str, &str)]) {
         assert!(!self.processes.contains_key(&service), "{} runs already", service.name());
         let world = self.world();
-        let environment = service.environment(&world, &self.options);
-        let file = service.file(&self.options).map(|text| {
-            let path = self.folder.path().join(format!("{}.toml", service.name()));
-            std::fs::write(&path, text).expect("a settings file");
-            path
-        });
-        let args: Vec<String> =
-            file.into_iter().flat_map(|path| ["--config".to_owned(), path.display().to_string()]).collect();
+        let mut environment = service.environment(&world, &self.options);
+        environment.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        let args = self.settings_file(service, service.name());
         let process = Process::start(&program(service.program()), &args, &environment, &self.log_path(service));
         self.processes.insert(service, process);
+    }
+
+    /// The arguments that name the settings file of a service; it is written under `name`. None where there is none.
+    pub(crate) fn settings_file(&self, service: Service, name: &str) -> Vec<String> {
+        let Some(text) = service.file(&self.options) else { return Vec::new() };
+        let path = self.folder.path().join(format!("{name}.toml"));
+        std::fs::write(&path, text).expect("a settings file");
+        vec!["--config".to_owned(), path.display().to_string()]
+    }
+
+    /// Gives every consumer group a new name, for what is started from now on.
+    pub fn rename_groups(&mut self) {
+        self.run = Uuid::new_v4().simple().to_string()[..8].to_owned();
+    }
+
+    /// Starts one more simulator, for a bank that works in `folder`; its address, when it is ready.
+    pub fn start_bank(&self, folder: &str) -> (String, Process) {
+        let address = format!("127.0.0.1:{}", free_port());
+        let mut environment = Service::Simulator.environment(&self.world(), &self.options);
+        let setting = |key: &str, value: String| (format!("GCTB_SIMULATOR__{key}"), value);
+        environment.push(setting("BIND", address.clone()));
+        environment.push(setting("BANK_ROOT", self.world().folder(folder)));
+        environment.push(setting("BOOK", self.world().folder(&format!("{folder}.jsonl"))));
+        let log = self.path(&format!("{folder}.log"));
+        let process = Process::start(&program("gctb-simulator"), &[], &environment, &log);
+        let ready = || http::page(&format!("http://{address}{}", Service::Simulator.ready_path())).ok();
+        eventually_within(PATIENCE, "one more bank", ready);
+        (address, process)
     }
 
     /// Returns when the service says that it can work.
@@ -218,6 +286,13 @@ impl System {
         self.take(service).kill_9();
     }
 
+    /// Waits until a service has ended by itself, and says how; None where it still runs after `patience`.
+    pub fn ended_within(&mut self, service: Service, patience: Duration) -> Option<String> {
+        let how = self.processes.get_mut(&service).and_then(|process| process.ended_within(patience))?;
+        self.processes.remove(&service);
+        Some(how)
+    }
+
     /// Asks a service to end, and waits until it has.
     ///
     /// # Panics
@@ -237,6 +312,11 @@ impl System {
         self.processes[&service].signal("CONT");
     }
 
+    /// Whether it stands still, after SIGSTOP or at a crash point.
+    pub fn is_frozen(&self, service: Service) -> bool {
+        self.processes.get(&service).is_some_and(Process::is_stopped)
+    }
+
     /// Whether it still runs.
     pub fn is_running(&mut self, service: Service) -> bool {
         self.processes.get_mut(&service).is_some_and(|process| process.has_ended().is_none())
@@ -246,7 +326,7 @@ impl System {
         self.processes.remove(&service).unwrap_or_else(|| panic!("{} does not run", service.name()))
     }
 
-    fn world(&self) -> World<'_> {
+    pub(crate) fn world(&self) -> World<'_> {
         World {
             brokers: &self.brokers,
             database_url: self.database.url(),
@@ -256,7 +336,12 @@ impl System {
         }
     }
 
-    /// The consumer group of a service of this system.
+    /// The consumer group of gctb-mapper that reads `gctb.resolve`.
+    pub fn resolver_group(&self) -> String {
+        self.world().resolver_group()
+    }
+
+    /// The consumer group of a service of this system, for gctb-mapper the one that reads `gctb.batches`.
     pub fn group(&self, service: Service) -> String {
         self.world().group(service)
     }
@@ -290,7 +375,12 @@ impl System {
     /// # Errors
     /// Where nobody answers.
     pub fn post(&self, batch: &Batch, headers: &[(&str, &str)]) -> reqwest::Result<(u16, Value)> {
-        http::post(&self.url(Service::Api, "/disburse/sync/disburse"), &batch.json(), headers)
+        http::post(&self.disburse_url(), &batch.json(), headers)
+    }
+
+    /// Where disburse messages are posted.
+    pub fn disburse_url(&self) -> String {
+        self.url(Service::Api, "/disburse/sync/disburse")
     }
 
     /// Submits a batch, which must be taken.
@@ -316,14 +406,16 @@ impl System {
         sent
     }
 
-    /// Asks for the status of a transaction.
+    /// Asks for the status of a transaction, in the name of who sent it.
     ///
     /// # Errors
     /// Where nobody answers.
     pub fn status(&self, transaction_id: &str, page_size: usize) -> reqwest::Result<(u16, Value)> {
+        let sent = self.sent.iter().find(|sent| sent.transaction_id == transaction_id);
+        let sender = sent.map_or(SENDER, |sent| sent.batch.sender);
         let request = json!({
             "signature": "",
-            "header": header("status", &Uuid::new_v4().to_string()),
+            "header": header(sender, "status", &Uuid::new_v4().to_string()),
             "message": {
                 "transaction_id": Uuid::new_v4().to_string(),
                 "txnstatus_request": {
@@ -376,10 +468,7 @@ impl System {
 
     /// The sum of a metric over the lines that have all of these words; 0 where there is none or nobody answers.
     pub fn metric(&self, service: Service, name: &str, words: &[&str]) -> u64 {
-        let page = http::page(&self.url(service, "/metrics")).unwrap_or_default();
-        let lines = page.lines().filter(|line| line.starts_with(&format!("{name}{{")));
-        let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
-        lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+        sum_of_metric(&http::page(&self.url(service, "/metrics")).unwrap_or_default(), name, words)
     }
 
     /// How many messages a consumer has handled since its start, repeats included.
@@ -406,6 +495,14 @@ impl System {
     /// # Panics
     /// Where it fails.
     pub fn gctb(&self, args: &[&str]) -> String {
+        self.try_gctb(args).unwrap_or_else(|says| panic!("gctb {args:?}: {says}"))
+    }
+
+    /// [`System::gctb`] where it may fail.
+    ///
+    /// # Errors
+    /// What it prints then.
+    pub fn try_gctb(&self, args: &[&str]) -> Result<String, String> {
         let output = Command::new(program("gctb"))
             .args(args)
             .env("GCTB_CLI__DATABASE__URL", self.database.url())
@@ -414,8 +511,7 @@ impl System {
             .output()
             .expect("gctb runs");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(output.status.success(), "gctb {args:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-        text
+        if output.status.success() { Ok(text) } else { Err(text + &String::from_utf8_lossy(&output.stderr)) }
     }
 
     /// Does what an operator does after a crash in the middle of a put: looks whether the file is at the bank, and says so.
@@ -427,6 +523,14 @@ impl System {
         let unsettled =
             "SELECT count(*)::text AS value FROM outgoing_files WHERE state = 3 AND needs_operator_since IS NULL";
         self.wait_for_value("every broken delivery to be looked for", unsettled, "0");
+        self.resolve_unclear_files();
+    }
+
+    /// [`System::settle_unclear_files`] for those that have been looked for by now.
+    ///
+    /// # Panics
+    /// Where an operator's word is refused.
+    pub fn resolve_unclear_files(&self) {
         for name in
             self.database.values("SELECT name AS value FROM outgoing_files WHERE needs_operator_since IS NOT NULL")
         {
@@ -462,9 +566,17 @@ impl Drop for System {
     }
 }
 
+/// The sum of a metric over those lines of a page that have all of these words.
+pub(crate) fn sum_of_metric(page: &str, name: &str, words: &[&str]) -> u64 {
+    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let lines = page.lines().filter(of_metric);
+    let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}
+
 /// A port that nobody listens on, below those that the kernel gives to outgoing connections, so that it is still free when a
 /// service is started again.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     loop {
         let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 97;
         let port = u16::try_from(20_000 + next % 12_000).expect("below 32000");

@@ -8,6 +8,9 @@ use std::process::Command;
 
 use gctb_domain::ReasonCode;
 use gctb_events::Topic;
+use gctb_system_tests::Service;
+use gctb_system_tests::crash_points::steps;
+use gctb_system_tests::prove;
 
 /// Longest source file, in lines. A longer one holds two ideas.
 const SOURCE_LINES_MAX: usize = 600;
@@ -17,7 +20,7 @@ const TOP_FOLDERS: [&str; 6] = ["crates/", "docs/", "deploy/", "migrations/", "p
 
 /// Every crate and how high it stands: a normal dependency leads to a lower one. So a service never depends on a service,
 /// and gctb-runtime does not know gctb-db.
-const LAYERS: [(&str, u8); 13] = [
+const LAYERS: [(&str, u8); 14] = [
     ("gctb-domain", 0),
     ("gctb-connect", 1),
     ("gctb-events", 1),
@@ -31,6 +34,7 @@ const LAYERS: [(&str, u8); 13] = [
     ("gctb-status", 4),
     ("gctb-cli", 4),
     ("gctb-simulator", 4),
+    ("gctb-bench", 4),
 ];
 
 /// The only files that may name a floating-point type (invariant I6), and why no amount is near.
@@ -41,6 +45,13 @@ const FLOATS_ALLOWED: [(&str, &str); 6] = [
     ("crates/gctb-mapper/src/metrics.rs", "a histogram of seconds: OpenTelemetry takes values as floats"),
     ("crates/gctb-runtime/src/consumer/meters.rs", "a histogram of seconds: OpenTelemetry takes bounds as floats"),
     ("crates/gctb-runtime/src/telemetry.rs", "the ratio of sampled traces: OpenTelemetry takes it as a float"),
+];
+
+/// The only files that may build with crash points (`tests/crash-points.toml`), and why; each of them does.
+const CRASH_POINTS_ALLOWED: [(&str, &str); 3] = [
+    ("deploy/local/test.sh", "the services that tests kill"),
+    ("deploy/local/soak.sh", "the services that the soak kills"),
+    ("deploy/local/check.sh", "the lints look at their code"),
 ];
 
 fn root() -> PathBuf {
@@ -102,15 +113,20 @@ fn assert_none(problems: &[String], what: &str) {
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// The normal dependencies between the crates below `crates/`, as cargo knows them.
-fn arrows() -> Arrows {
+/// What cargo knows of the workspace.
+fn metadata() -> serde_json::Value {
     let metadata = Command::new(env!("CARGO"))
         .args(["metadata", "--no-deps", "--offline", "--format-version", "1"])
         .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(metadata.status.success(), "{}", String::from_utf8_lossy(&metadata.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).expect("JSON");
+    serde_json::from_slice(&metadata.stdout).expect("JSON")
+}
+
+/// The normal dependencies between the crates below `crates/`.
+fn arrows() -> Arrows {
+    let metadata = metadata();
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
     let packages = metadata["packages"].as_array().expect("packages");
     let ours = packages.iter().filter(|package| text(&package["manifest_path"]).contains("/crates/"));
@@ -166,6 +182,7 @@ fn dependencies_lead_downwards_only() {
     }
     assert_none(&problems, "arrows that lead up or sideways");
     assert!(arrows["gctb-simulator"].is_empty(), "the simulator shares no code with what it judges");
+    assert!(arrows["gctb-bench"].is_empty(), "the bench shares no code with what it measures");
 }
 
 #[test]
@@ -295,6 +312,107 @@ fn every_test_that_the_documents_name_exists() {
         }
     }
     assert_none(&problems, "tests of docs/testing.md that do not exist");
+}
+
+#[test]
+fn the_list_of_what_make_prove_breaks_fits_the_code_the_tests_and_the_document() {
+    let breaks = prove::breaks(&root()).expect("tests/prove.toml is readable");
+    let sources = sources();
+    let mut problems = Vec::new();
+    for entry in &breaks {
+        let folder = match entry.target.as_str() {
+            "lib" => format!("{}/src/", entry.package_folder()),
+            _ => format!("{}/tests/", entry.package_folder()),
+        };
+        let function = format!("fn {}(", entry.test);
+        let tests = sources.iter().filter(|(name, _)| name.starts_with(&folder));
+        let tests: usize = tests.map(|(_, text)| text.matches(&function).count()).sum();
+        if tests != 1 {
+            problems.push(format!("{}: {} is {tests} times below {folder}", entry.name, entry.test));
+        }
+        let found = sources.iter().find(|(name, _)| *name == entry.file);
+        let found = found.map_or(0, |(_, text)| text.matches(&entry.find).count());
+        if found != 1 || entry.find == entry.replace {
+            problems.push(format!("{}: what is to be replaced is {found} times in {}", entry.name, entry.file));
+        }
+    }
+    let missing = |invariant: &String| !breaks.iter().any(|entry| entry.invariant == *invariant);
+    let missing = (1..=10).map(|number| format!("I{number}")).filter(missing);
+    problems.extend(missing.map(|invariant| format!("nothing breaks {invariant}")));
+    assert_none(&problems, "tests/prove.toml");
+
+    let shown = |broken: &String, of: &String, test: &String| format!("{broken} | {of} | {test}");
+    let rows = prove::rows(&read(&root().join("docs/testing.md")));
+    let rows: BTreeSet<String> = rows.iter().map(|[broken, of, test, _]| shown(broken, of, test)).collect();
+    let listed = breaks.iter().map(|entry| shown(&entry.name, &entry.invariant, &entry.test)).collect();
+    let differing: Vec<String> = rows.symmetric_difference(&listed).cloned().collect();
+    assert_none(&differing, "only in one of tests/prove.toml and docs/testing.md (make prove writes the table anew)");
+}
+
+/// The names in `fail_point!("…")` of this code.
+fn crash_points(code: &str) -> Vec<String> {
+    let names = code.split("fail_point!(").skip(1).map(|rest| rest.split('"').nth(1).unwrap_or_default().to_owned());
+    names.collect()
+}
+
+#[test]
+fn the_list_of_crash_points_and_the_code_name_the_same() {
+    let in_code: Vec<String> = files("crates", ".rs").iter().flat_map(|(_, text)| crash_points(text)).collect();
+    assert!(in_code.len() > 40, "only {} crash points were found in the code", in_code.len());
+    let steps = steps();
+    let listed: Vec<String> = steps.iter().flat_map(|step| step.points()).collect();
+    let count = |names: &[String], name: &String| names.iter().filter(|other| *other == name).count();
+    let mut problems = Vec::new();
+    for name in in_code.iter().chain(&listed).collect::<BTreeSet<_>>() {
+        match (count(&in_code, name), count(&listed, name)) {
+            (1, 1) => {}
+            (code, list) => problems.push(format!("{name}: {code} times in the code, {list} times in the list")),
+        }
+    }
+    let known: Vec<&str> = Service::BRIDGE.iter().map(|service| service.program()).collect();
+    for step in &steps {
+        if step.services.is_empty() || step.takers().any(|(service, _)| !known.contains(&service)) {
+            problems.push(format!("{}: its services are not some of {known:?}", step.name));
+        }
+    }
+    assert_none(
+        &problems,
+        "tests/crash-points.toml; each step is there once, and each of its two points once in the code",
+    );
+}
+
+#[test]
+fn nothing_that_is_deployed_holds_crash_points() {
+    let is_meant = |feature: &str| feature.contains("crash-points") || feature.contains("failpoints");
+    let metadata = metadata();
+    let names = |value: &serde_json::Value| -> Vec<String> {
+        value.as_array().into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+    };
+    let mut problems = Vec::new();
+    for package in metadata["packages"].as_array().expect("packages") {
+        for (feature, enables) in package["features"].as_object().into_iter().flatten() {
+            if feature != "crash-points" && names(enables).iter().any(|enabled| is_meant(enabled)) {
+                problems.push(format!("{}: the feature {feature} turns them on", package["name"]));
+            }
+        }
+        for dependency in package["dependencies"].as_array().into_iter().flatten() {
+            if names(&dependency["features"]).iter().any(|feature| is_meant(feature)) {
+                problems.push(format!("{}: the dependency {} turns them on", package["name"], dependency["name"]));
+            }
+        }
+    }
+    let mut builds = files("deploy", "");
+    builds.extend(
+        ["Makefile", "docker-compose.yml"]
+            .map(|name| (name.to_owned(), fs::read_to_string(root().join(name)).unwrap_or_default())),
+    );
+    for (name, text) in builds {
+        let builds_with_them = text.contains("crash-points") || text.contains("--all-features");
+        if builds_with_them != CRASH_POINTS_ALLOWED.iter().any(|(allowed, _)| *allowed == name) {
+            problems.push(format!("{name}: what CRASH_POINTS_ALLOWED names builds with them, and nothing else does"));
+        }
+    }
+    assert_none(&problems, "crash points in what is deployed");
 }
 
 #[test]

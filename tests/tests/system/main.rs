@@ -5,9 +5,16 @@
 
 mod answers;
 mod batches;
+mod crash_points;
 mod crashes;
+mod mapper_outages;
 mod outages;
+mod outages_bank;
+mod outages_kafka;
+mod outages_postgres;
 mod poison;
 mod privacy;
 mod replays;
+mod replicas;
+mod soak;
 mod status_events;

@@ -1,12 +1,10 @@
 //! Dependencies that are away.
 
-use gctb_system_tests::batch::Fate;
 use gctb_system_tests::equation::assert_all_ended;
 use gctb_system_tests::proxy::Proxy;
 use gctb_system_tests::system::PATIENCE;
 use gctb_system_tests::{Batch, Options, Service, System};
 use gctb_testkit::eventually_within;
-use serde_json::json;
 
 #[test]
 fn i8_batches_are_accepted_while_kafka_is_away_and_go_out_when_it_is_back() {
@@ -62,21 +60,4 @@ fn line_to_postgres(system: &System) -> (Proxy, String) {
     let line = Proxy::to(server);
     let through = url.replacen(host, &line.address().to_string(), 1);
     (line, through)
-}
-
-#[test]
-fn i8_while_the_mapper_is_down_ids_wait_and_addresses_are_paid() {
-    let test = "i8_while_the_mapper_is_down_ids_wait_and_addresses_are_paid";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
-    system.bank().mapper(&json!({ "mode": "down" }));
-    let sent = system.submit(Batch::payable(600));
-    let addresses = sent.batch.items.iter().filter(|item| item.payee_fa.starts_with("account:")).count();
-    eventually_within(PATIENCE, "every address to be paid", || {
-        (system.completed(&sent) == Some(addresses as u64)).then_some(())
-    });
-    assert_eq!(system.bank().book().len(), addresses);
-    system.bank().mapper(&json!({ "mode": "normal" }));
-    system.wait_until_finished();
-    let account = assert_all_ended(&system);
-    assert_eq!(account.paid.count, sent.batch.count(|fate| fate == Fate::Paid) as u64);
 }

@@ -4,7 +4,7 @@ use gctb_domain::{BackendName, BatchId, LedgerState, Seq};
 use gctb_events::{Event, InstructionChunk, LedgerEntry, PaymentChunk, StatusChunk, header};
 use gctb_system_tests::equation::assert_all_ended;
 use gctb_system_tests::system::PATIENCE;
-use gctb_system_tests::{Batch, Options, Service, System};
+use gctb_system_tests::{Batch, Consumer, Options, Service, System};
 use gctb_testkit::eventually_within;
 use uuid::Uuid;
 
@@ -22,13 +22,14 @@ fn i7_a_poison_entry_in_each_topic_is_dead_lettered_alone_and_the_rest_goes_on()
     system.submit(Batch::payable(20));
     system.wait_until_finished();
 
-    let bad_entries: [(Service, &[u8]); 3] = [
-        (Service::Mapper, &BAD_INSTRUCTION),
-        (Service::BackendFile, &BAD_PAYMENT),
-        (Service::Status, &BAD_LEDGER_ENTRY),
+    let bad_entries: [(Consumer, &[u8]); 4] = [
+        (Consumer::Router, &BAD_INSTRUCTION),
+        (Consumer::Resolver, &BAD_INSTRUCTION),
+        (Consumer::BackendFile, &BAD_PAYMENT),
+        (Consumer::Status, &BAD_LEDGER_ENTRY),
     ];
-    for (service, bad_entry) in bad_entries {
-        let topic = service.topic();
+    for (consumer, bad_entry) in bad_entries {
+        let topic = consumer.topic();
         let good = system.kafka.messages(topic).swap_remove(0).payload;
         system.kafka.produce_bytes(topic, "poison", GARBAGE.to_vec());
         system.kafka.produce_bytes(topic, "poison", [&good, bad_entry].concat());
@@ -37,36 +38,35 @@ fn i7_a_poison_entry_in_each_topic_is_dead_lettered_alone_and_the_rest_goes_on()
     system.wait_until_finished();
     assert_all_ended(&system);
 
-    for (service, bad_entry) in bad_entries {
-        let dead = wait_for_dead(&system, service, 2);
-        assert_eq!(dead.len(), 2, "{}: each poison alone, and nothing else", service.topic());
+    for (consumer, bad_entry) in bad_entries {
+        let dead = wait_for_dead(&system, consumer, 2);
+        assert_eq!(dead.len(), 2, "{}: each poison alone, and nothing else", consumer.topic());
         assert!(dead.iter().any(|letter| letter.payload == GARBAGE), "a message nobody can read is kept as it came");
         let entry = dead.iter().find(|letter| letter.payload != GARBAGE).expect("the bad entry");
         assert!(entry.payload.ends_with(bad_entry), "the bad entry is kept");
-        assert_eq!(good_entries(service, &entry.payload), 0, "without the good ones beside it");
+        assert_eq!(good_entries(consumer, &entry.payload), 0, "without the good ones beside it");
         for letter in dead {
             assert!(!letter.headers[header::DEAD_REASON].is_empty(), "it says why");
-            assert!(letter.headers[header::DEAD_ORIGIN].starts_with(service.topic()), "and where from");
-            assert_eq!(letter.headers[header::DEAD_GROUP], system.group(service), "and who gave up");
+            assert!(letter.headers[header::DEAD_ORIGIN].starts_with(consumer.topic()), "and where from");
+            assert_eq!(letter.headers[header::DEAD_GROUP], consumer.group(&system), "and who gave up");
         }
-        assert!(system.is_running(service), "{} goes on", service.name());
+        assert!(system.is_running(consumer.service()), "{consumer:?} goes on");
     }
 }
 
-fn wait_for_dead(system: &System, service: Service, count: u64) -> Vec<gctb_runtime::RawMessage> {
-    let topic = format!("{}.dead", service.topic());
+fn wait_for_dead(system: &System, consumer: Consumer, count: u64) -> Vec<gctb_runtime::RawMessage> {
+    let topic = format!("{}.dead", consumer.topic());
     eventually_within(PATIENCE, "dead letters", || (system.kafka.count(&topic) >= count).then_some(()));
     system.kafka.messages(&topic)
 }
 
-fn good_entries(service: Service, payload: &[u8]) -> usize {
-    match service {
-        Service::Mapper => InstructionChunk::decode(payload).map_or(0, |decoded| decoded.event.instructions.len()),
-        Service::Status => StatusChunk::decode(payload).map_or(0, |decoded| decoded.event.entries.len()),
-        Service::BackendFile | Service::BackendFileTwin | Service::BackendFilebis => {
-            PaymentChunk::decode(payload).map_or(0, |decoded| decoded.event.payments.len())
+fn good_entries(consumer: Consumer, payload: &[u8]) -> usize {
+    match consumer {
+        Consumer::Router | Consumer::Resolver => {
+            InstructionChunk::decode(payload).map_or(0, |decoded| decoded.event.instructions.len())
         }
-        Service::Simulator | Service::Api => 0,
+        Consumer::BackendFile => PaymentChunk::decode(payload).map_or(0, |decoded| decoded.event.payments.len()),
+        Consumer::Status => StatusChunk::decode(payload).map_or(0, |decoded| decoded.event.entries.len()),
     }
 }
 
@@ -97,10 +97,10 @@ fn i2_i7_messages_about_a_batch_that_the_database_does_not_know_are_set_aside_an
     let news = StatusChunk { batch_id: unknown, outbox_id: Uuid::new_v4(), entries: vec![entry] };
     system.kafka.produce_bytes(Service::Status.topic(), &news.key(), news.encode());
 
-    for service in [Service::BackendFile, Service::Status] {
-        let dead = wait_for_dead(&system, service, 1);
-        assert_eq!(dead.len(), 1, "{}", service.topic());
-        assert!(system.is_running(service), "{} goes on", service.name());
+    for consumer in [Consumer::BackendFile, Consumer::Status] {
+        let dead = wait_for_dead(&system, consumer, 1);
+        assert_eq!(dead.len(), 1, "{}", consumer.topic());
+        assert!(system.is_running(consumer.service()), "{consumer:?} goes on");
     }
     system.submit(Batch::payable(20));
     system.wait_until_finished();

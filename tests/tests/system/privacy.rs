@@ -3,7 +3,7 @@
 use gctb_system_tests::equation::assert_all_ended;
 use gctb_system_tests::system::PATIENCE;
 use gctb_system_tests::traces::{Traces, contains};
-use gctb_system_tests::{Batch, Item, Options, Service, System, http};
+use gctb_system_tests::{Batch, Consumer, Item, Options, Service, System, http};
 use gctb_testkit::eventually_within;
 use uuid::Uuid;
 
@@ -41,10 +41,10 @@ fn i9_no_name_address_or_id_appears_in_any_log_metric_page_or_trace() {
     system.wait_until_finished();
     system.bank().respond("rejected_then_paid");
     system.submit(Batch::mixed(60));
-    for service in Service::CONSUMERS {
-        let message = system.kafka.messages(service.topic()).swap_remove(0).payload;
-        system.kafka.produce_bytes(service.topic(), "poison", b"Nyambura Secret is no protobuf".to_vec());
-        system.kafka.produce_bytes(service.topic(), "torn", message[..message.len() - 1].to_vec());
+    for topic in Consumer::ALL.map(Consumer::topic) {
+        let message = system.kafka.messages(topic).swap_remove(0).payload;
+        system.kafka.produce_bytes(topic, "poison", b"Nyambura Secret is no protobuf".to_vec());
+        system.kafka.produce_bytes(topic, "torn", message[..message.len() - 1].to_vec());
     }
     let whole = Batch::of(vec![Item::to_id()]).json();
     for body in [&whole[..whole.len() - 10], &whole.replace("\"amount\":\"", "\"amount\":{\"")] {

@@ -1,30 +1,115 @@
 //! Messages that come again, forged ones, and senders that ask twice.
 
+use std::collections::BTreeSet;
+
 use gctb_domain::{BackendName, BatchId, BatchNo, Currency, FinancialAddress, Money, Seq};
 use gctb_events::{Event, Instruction, Payment, PaymentChunk, Topic};
+use gctb_system_tests::bank::assert_nobody_is_paid_twice;
 use gctb_system_tests::batch::Fate;
-use gctb_system_tests::equation::{Before, assert_all_ended};
+use gctb_system_tests::crash_points::VARIABLE;
+use gctb_system_tests::equation::{Before, Sum, assert_all_ended, assert_witnesses_agree};
 use gctb_system_tests::system::PATIENCE;
-use gctb_system_tests::{Batch, Item, Options, Service, System};
+use gctb_system_tests::{Batch, Consumer, Item, Options, Service, System};
 use gctb_testkit::eventually_within;
 use serde_json::json;
 
-/// Sets every consumer back to the first message of its topic, and returns when it has handled all that the topics held.
-fn replay_everything(system: &mut System) {
-    for service in Service::CONSUMERS {
+/// How a consumer comes to read its topic from the first message again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// An operator sets its group back, with `gctb replay`.
+    GroupsSetBack,
+    /// It is started under the name of a group that Kafka has never seen.
+    NewGroups,
+}
+
+/// Each way, and each twice.
+const EACH_WAY_TWICE: [Way; 4] = [Way::GroupsSetBack, Way::NewGroups, Way::GroupsSetBack, Way::NewGroups];
+
+/// The process, topic and group of a loop that reads.
+struct Feed {
+    service: Service,
+    topic: &'static str,
+    group: String,
+}
+
+impl Feed {
+    /// Those of this system, in the order in which an instruction meets them.
+    fn all(system: &System) -> Vec<Self> {
+        let feed = |consumer: Consumer| Self {
+            service: consumer.service(),
+            topic: consumer.topic(),
+            group: consumer.group(system),
+        };
+        let second = Service::BackendFilebis;
+        let second = Self { service: second, topic: second.topic(), group: system.group(second) };
+        let mut feeds: Vec<Self> = Consumer::ALL.into_iter().map(feed).collect();
+        if system.options.second_backend {
+            feeds.insert(2, second);
+        }
+        feeds
+    }
+
+    fn messages_handled(&self, system: &System) -> u64 {
+        system.metric(self.service, "gctb_consumer_messages_total", &[&format!("topic=\"{}\"", self.topic)])
+    }
+
+    /// Sets the group back as an operator does. Kafka may still count a member that has just left.
+    fn set_back(&self, system: &System) {
+        let words = ["replay", self.topic, "--group", &self.group, "--from", "earliest"];
+        eventually_within(PATIENCE, "a group that can be set back", || system.try_gctb(&words).ok());
+    }
+}
+
+/// Lets every consumer read its topic again from the first message, and returns when it has handled all that the topic held,
+/// and what followed from that.
+fn replay_everything(system: &mut System, way: Way) {
+    let services: BTreeSet<Service> = Feed::all(system).iter().map(|feed| feed.service).collect();
+    for service in services {
         system.stop(service);
     }
-    let held: Vec<u64> = Service::CONSUMERS.into_iter().map(|service| system.kafka.count(service.topic())).collect();
-    for service in Service::CONSUMERS {
-        system.kafka.replay(&system.group(service), service.topic());
+    let held: Vec<u64> = Feed::all(system).iter().map(|feed| system.kafka.count(feed.topic)).collect();
+    match way {
+        Way::GroupsSetBack => Feed::all(system).iter().for_each(|feed| feed.set_back(system)),
+        Way::NewGroups => system.rename_groups(),
     }
     system.start_all();
-    for (service, held) in Service::CONSUMERS.into_iter().zip(held) {
-        assert!(held > 0, "{} has something to replay", service.topic());
-        eventually_within(PATIENCE, "every message to be handled again", || {
-            (system.messages_handled(service) >= held).then_some(())
+    for (feed, held) in Feed::all(system).iter().zip(held) {
+        let is_optional = feed.service == Service::BackendFilebis;
+        assert!(held > 0 || is_optional, "{} has something to replay", feed.topic);
+        // Those before it in the way of an instruction are done by now: nothing more comes.
+        eventually_within(PATIENCE, &format!("every message of {} to be handled again", feed.topic), || {
+            let handled = feed.messages_handled(system);
+            (handled >= held && handled >= system.kafka.count(feed.topic)).then_some(())
         });
     }
+}
+
+/// How many entries consumers have decided about since their start. Who only meets what is decided adds nothing to it.
+fn decided(system: &System) -> u64 {
+    let by_mapper = [Consumer::Router, Consumer::Resolver].map(|consumer| consumer.entries(system, "rejected"));
+    let by_backends = [Service::BackendFile, Service::BackendFilebis].map(|backend| {
+        ["claimed", "cancelled", "rejected"].map(|outcome| system.entries(backend, outcome)).iter().sum::<u64>()
+    });
+    by_mapper.iter().chain(&by_backends).sum::<u64>() + system.entries(Service::Status, "folded")
+}
+
+/// Replays everything, each way twice. Not a column of a table may change, not a line be added to the bank's book, and nobody may
+/// decide or fold anything.
+fn assert_replays_change_nothing(system: &mut System) {
+    let before = Before::to_the_last_column(system);
+    let completions = system.kafka.count("gctb.completions");
+    assert!(completions > 0, "the batch's end was told");
+    for way in EACH_WAY_TWICE {
+        replay_everything(system, way);
+        before.assert_unchanged(system, &format!("a replay by {way:?}"));
+        assert_eq!(decided(system), 0, "{way:?}: nothing is decided a second time");
+        assert!(system.entries(Service::Status, "already_known") > 0, "{way:?}: the folder met what it knew");
+        // Nobody reads gctb.completions yet. What is finished must not be told to be finished again.
+        assert_eq!(system.kafka.count("gctb.completions"), completions, "{way:?}: no batch made progress");
+    }
+    let set_back = Feed::all(system).len() * 2;
+    let recorded = "SELECT count(*)::text AS value FROM operator_actions WHERE action = 'replay'";
+    assert_eq!(system.database.value(recorded), set_back.to_string(), "each replay of an operator is on record");
 }
 
 /// How many entries a backend has been asked to pay since its start, whatever came of it.
@@ -45,18 +130,13 @@ fn i2_i5_replaying_every_topic_from_offset_0_pays_nobody_twice_and_changes_no_ro
     let sent = system.submit(Batch::mixed(1200));
     system.wait_until_finished();
     let account = assert_all_ended(&system);
-    let before = Before::of(&system);
+    assert_replays_change_nothing(&mut system);
 
-    for _ in 0..2 {
-        replay_everything(&mut system);
-        // Who inserts nothing obeys the row that is there: each entry was handled again, and known.
-        let claimed = sent.batch.count(|fate| fate == Fate::Paid) as u64;
-        wait_until_met(&system, Service::BackendFile, claimed);
-        assert_eq!(system.entries(Service::BackendFile, "claimed"), 0, "nothing is claimed a second time");
-        assert_eq!(system.entries(Service::Status, "folded"), 0, "nothing is folded a second time");
-        assert!(system.entries(Service::Status, "already_known") > 0, "the folder met what it knew");
-        assert!(system.entries(Service::Mapper, "already_known") > 0, "the mapper met its refusals again");
-        before.assert_unchanged(&system, "a replay");
+    // Whoever decides nothing obeys the row that is there: each entry was handled again, and known.
+    let claimed = sent.batch.count(|fate| fate == Fate::Paid) as u64;
+    wait_until_met(&system, Service::BackendFile, claimed);
+    for consumer in [Consumer::Router, Consumer::Resolver] {
+        assert!(consumer.entries(&system, "already_known") > 0, "{consumer:?} met its refusals again");
     }
     assert_eq!(assert_all_ended(&system), account);
 }
@@ -72,9 +152,9 @@ fn i2_a_replay_in_the_middle_of_a_batch_pays_everybody_once() {
         "SELECT (count(*) >= 600)::text AS value FROM payment_ledger WHERE state = 3",
         "true",
     );
-    replay_everything(&mut system);
+    replay_everything(&mut system, Way::GroupsSetBack);
     system.bank().pause(false);
-    replay_everything(&mut system);
+    replay_everything(&mut system, Way::NewGroups);
     system.wait_until_finished();
     assert_all_ended(&system);
 }
@@ -106,6 +186,106 @@ fn i2_a_changed_route_and_a_mapper_that_answers_differently_before_a_replay_pay_
     let folder = std::fs::read_dir(system.path("bank-filebis/outgoing")).expect("its folder");
     let put = folder.flatten().filter(|entry| entry.path().is_file()).count();
     assert_eq!(put, 0, "and puts none");
+    assert_replays_change_nothing(&mut system);
+    assert_all_ended(&system);
+}
+
+#[test]
+fn i2_i5_what_was_rejected_stays_rejected_when_the_mapper_would_now_resolve_it() {
+    let test = "i2_i5_what_was_rejected_stays_rejected_when_the_mapper_would_now_resolve_it";
+    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let nobody = |item: Item| Item { fate: Fate::Refused("rjct.payee_fa.invalid"), ..item };
+    let strangers: Vec<Item> = (0..300).map(|_| nobody(Item::to_id())).collect();
+    let known_to_nobody: serde_json::Map<_, _> =
+        strangers.iter().map(|item| (item.payee_fa.clone(), serde_json::Value::Null)).collect();
+    system.bank().mapper(&json!({ "overrides": known_to_nobody }));
+    let items = strangers.into_iter().chain((0..300).map(|_| Item::to_account())).collect();
+    system.submit(Batch::of(items));
+    system.wait_until_finished();
+    assert_all_ended(&system);
+
+    system.bank().mapper(&json!({ "overrides": {} }));
+    assert_replays_change_nothing(&mut system);
+    assert!(system.entries(Service::BackendFile, "already_known") >= 600, "the backend was asked to pay them");
+    assert_all_ended(&system);
+}
+
+/// A page of the status API holds so many.
+fn two_thousand() -> Batch {
+    Batch::of((0..2000).map(|n: usize| if n.is_multiple_of(10) { Item::to_id() } else { Item::to_account() }).collect())
+}
+
+/// Cancels every batch, as an operator's tool does.
+const CANCEL: &str = "UPDATE batch_controls SET state = 3, changed_at = now()";
+
+#[test]
+fn i2_i4_of_a_batch_that_is_cancelled_while_it_is_claimed_each_instruction_is_cancelled_or_paid_once() {
+    let test = "i2_i4_of_a_batch_that_is_cancelled_while_it_is_claimed_each_instruction_is_cancelled_or_paid_once";
+    if !gctb_runtime::HAS_CRASH_POINTS {
+        gctb_testkit::skipped(test, "built without the feature gctb-runtime/crash-points; `make test` builds with it");
+        return;
+    }
+    let one_by_one = (Service::BackendFile, "consumer.poll_max_messages".to_owned(), "1".to_owned());
+    let Some(mut system) = System::prepare(test, Options { settings: vec![one_by_one], ..Options::default() }) else {
+        return;
+    };
+    for service in [Service::Simulator, Service::Status, Service::Mapper, Service::Api] {
+        system.launch(service);
+    }
+    system.wait_until_ready(Service::Api);
+    // The second claim stands still with its rows written, its lock on the control row held, and nothing committed.
+    system.launch_with(Service::BackendFile, &[(VARIABLE, "claim.commit.before:2:freeze")]);
+    let sent = system.submit(two_thousand());
+    eventually_within(PATIENCE, "a claim in the middle of its commit", || {
+        system.is_frozen(Service::BackendFile).then_some(())
+    });
+    std::thread::scope(|scope| {
+        scope.spawn(|| system.execute(CANCEL));
+        system.wait_for_value("the cancel to wait for the claim", WAITING_FOR_A_LOCK, "1");
+        system.resume(Service::BackendFile);
+    });
+    system.wait_until_finished();
+
+    assert_each_is_cancelled_or_paid_once(&system, &sent.batch.items);
+    // Other batches meet the cancel wherever they are by then.
+    for claims in [1, 700] {
+        system.submit(two_thousand());
+        let claimed = format!(
+            "SELECT (count(*) >= {claims})::text AS value FROM payment_ledger l JOIN batch_controls c
+                               USING (batch_id) WHERE c.state = 1"
+        );
+        system.wait_for_value("claims", &claimed, "true");
+        system.execute(&format!("{CANCEL} WHERE state = 1"));
+    }
+    system.wait_until_finished();
+    assert_replays_change_nothing(&mut system);
+    let items: Vec<Item> = system.sent.iter().flat_map(|sent| sent.batch.items.clone()).collect();
+    assert_each_is_cancelled_or_paid_once(&system, &items);
+}
+
+/// How many cancels of this database wait for a lock.
+const WAITING_FOR_A_LOCK: &str = "SELECT count(*)::text AS value FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'UPDATE batch_controls%'";
+
+/// The witnesses agree; the bank paid whom the ledger calls PAID, once, and nobody whom it calls CANCELLED.
+fn assert_each_is_cancelled_or_paid_once(system: &System, items: &[Item]) {
+    let account = assert_witnesses_agree(system);
+    assert_eq!(account.in_flight, Sum::default(), "nothing is in flight");
+    let book = system.bank().book();
+    assert_nobody_is_paid_twice(&book);
+    let places = |state: u8| {
+        let sql = format!("SELECT resolved_fa AS value FROM payment_ledger WHERE state = {state}");
+        system.database.values(&sql)
+    };
+    let (cancelled, paid) = (places(2), places(7));
+    assert!(!cancelled.is_empty() && !paid.is_empty(), "{} cancelled, {} paid", cancelled.len(), paid.len());
+    assert_eq!(cancelled.len() + paid.len(), items.len(), "each is one of both");
+    let account_of = |fa: &str| fa.trim_start_matches("account:").split('@').next().unwrap_or_default().to_owned();
+    let in_the_book: BTreeSet<String> = book.into_iter().map(|payment| payment.account).collect();
+    let in_the_ledger: BTreeSet<String> = paid.iter().map(|fa| account_of(fa)).collect();
+    assert_eq!(in_the_book, in_the_ledger, "left: whom the bank paid; right: whom the ledger calls paid");
+    let in_a_file = "SELECT count(*)::text AS value FROM payment_ledger WHERE state = 2 AND file_id IS NOT NULL";
+    assert_eq!(system.database.value(in_a_file), "0", "nobody who is cancelled stands in a file");
 }
 
 #[test]
