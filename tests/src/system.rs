@@ -176,6 +176,12 @@ impl System {
         let one_at_a_time = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         let kafka = Kafka::at(own_brokers);
         kafka.start_afresh();
+        let folder = tempfile::Builder::new().prefix("gctb-system-").tempdir().expect("a folder");
+        for shared in
+            ["bank", "bank-filebis"].iter().flat_map(|bank| [format!("{bank}/outgoing"), format!("{bank}/incoming")])
+        {
+            std::fs::create_dir_all(folder.path().join(shared)).expect("the folders that a bank shares");
+        }
         Self {
             processes: BTreeMap::new(),
             options,
@@ -185,7 +191,7 @@ impl System {
             brokers: brokers.to_owned(),
             ports: Service::ALL.into_iter().map(|service| (service, free_port())).collect(),
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
-            folder: tempfile::Builder::new().prefix("gctb-system-").tempdir().expect("a folder"),
+            folder,
             _one_at_a_time: one_at_a_time,
         }
     }

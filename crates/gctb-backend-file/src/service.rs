@@ -1,5 +1,7 @@
 //! Puts the parts of the service together and runs them until they are asked to end.
 
+use std::time::Duration;
+
 use anyhow::Context;
 use chrono::Utc;
 use gctb_domain::{FaStrategies, default_strategies};
@@ -7,7 +9,9 @@ use gctb_events::{Topic, declared_topics};
 use gctb_outbox::{Outbox, database, wait_for_database};
 use gctb_runtime::consumer::LoopWorld;
 use gctb_runtime::topics_admin::wait_until_declared;
-use gctb_runtime::{AdminServer, Health, LoopError, Producer, ServiceIdentity, Shutdown, Telemetry, Workers, consume};
+use gctb_runtime::{
+    AdminServer, Health, LoopError, Producer, ServiceIdentity, Shutdown, Telemetry, Workers, chain, consume,
+};
 
 use crate::answers::Answers;
 use crate::claims::Claims;
@@ -51,6 +55,7 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
         .context("could not start the file store's runtime")?;
     let store = Store::open(&settings.store, &files)
         .with_context(|| format!("could not use the file store at {:?} (setting store.root)", settings.store.root))?;
+    wait_for_places(&store, settings.store.poll, &health, shutdown);
     let db = database(&settings.database, IDENTITY.name);
     wait_for_database(&db, settings.durability, Utc::now, &health, shutdown)?;
     let backend = settings.backend.name.clone();
@@ -103,4 +108,20 @@ pub fn run(settings: Settings, telemetry: &Telemetry, shutdown: &Shutdown) -> an
     workers.join(deadline)?;
     drop(admin);
     Ok(())
+}
+
+/// Returns when the folder shared with the bank is there, or at a shutdown. Until then the health component
+/// `shared folder` fails and says why, so that the service may be started before the folder is mounted.
+fn wait_for_places(store: &Store, look_again: Duration, health: &Health, shutdown: &Shutdown) {
+    let component = health.component("shared folder");
+    while let Err(error) = store.make_places() {
+        let trouble = chain(&error);
+        if component.failing(trouble.clone()) {
+            tracing::warn!(trouble, "the service waits for the bank's folder before it starts its work");
+        }
+        if shutdown.wait_timeout(look_again) {
+            return;
+        }
+    }
+    component.ok();
 }

@@ -72,6 +72,17 @@ impl StoreError {
     }
 }
 
+/// Why the folder cannot be used yet.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// The bank's folder is not mounted, or was never made.
+    #[error("{} is not there: mount the folder that is shared with the bank, or make it", .0.display())]
+    Missing(PathBuf),
+    /// It is there and takes no folder.
+    #[error("could not make the folder {}", .0.display())]
+    NotMade(PathBuf, #[source] io::Error),
+}
+
 /// Why a file was not put.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
@@ -87,10 +98,10 @@ pub enum PutError {
 }
 
 impl Store {
-    /// Opens the store and makes its places. opendal's blocking calls need the handle of a tokio runtime.
+    /// Opens the store, and looks at nothing yet. opendal's blocking calls need the handle of a tokio runtime.
     ///
     /// # Errors
-    /// Where the root cannot be used.
+    /// Where opendal does not take the settings.
     pub fn open(settings: &StoreSettings, runtime: &tokio::runtime::Runtime) -> Result<Self, StoreError> {
         let doing = "open the root";
         let root = settings.root.trim_end_matches('/');
@@ -99,19 +110,37 @@ impl Store {
         let _entered = runtime.enter();
         let operator = Operator::new(operator).map_err(StoreError::new(doing))?;
         let place = |name: &str| format!("{}/", name.trim_matches('/'));
-        let store = Self {
+        Ok(Self {
             operator,
             root: PathBuf::from(root),
             outgoing: place(&settings.outgoing),
             incoming: place(&settings.incoming),
             traces: settings.traces.iter().map(|trace| place(trace)).collect(),
-        };
-        for place in
-            [store.outgoing.clone(), store.writing(), store.incoming.clone(), store.processed(), store.set_aside()]
-        {
-            store.operator.create_dir(&place).map_err(StoreError::new("make the places"))?;
+        })
+    }
+
+    /// Makes the places of its own within the two that are shared with the bank. Those two are never made here: where they
+    /// are missing the bank's folder is not mounted, and files put beneath would count as delivered.
+    ///
+    /// # Errors
+    /// [`PlaceError`], which names the place.
+    pub fn make_places(&self) -> Result<(), PlaceError> {
+        for shared in [&self.outgoing, &self.incoming] {
+            let path = self.root.join(shared);
+            if !path.is_dir() {
+                return Err(PlaceError::Missing(path));
+            }
         }
-        Ok(store)
+        for own in [self.writing(), self.processed(), self.set_aside()] {
+            let path = self.root.join(own);
+            match std::fs::create_dir(&path) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(PlaceError::NotMade(path, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
     }
 
     /// Puts a payment file, whole, if nothing has its name and no earlier put of it can still go through.
@@ -353,7 +382,12 @@ mod tests {
             settle: Duration::ZERO,
             response_bytes_max: 1 << 20,
         };
-        (Store::open(&settings, &runtime).expect("opens"), runtime)
+        for shared in ["outgoing", "incoming"] {
+            std::fs::create_dir(root.join(shared)).expect("made");
+        }
+        let store = Store::open(&settings, &runtime).expect("opens");
+        store.make_places().expect("made");
+        (store, runtime)
     }
 
     const FIRST: PutNumber = PutNumber { this: 1, vouched: 0 };
@@ -402,6 +436,21 @@ mod tests {
         std::fs::remove_file(&writing).expect("unlinked");
         std::fs::create_dir(&writing).expect("made");
         store.put_new("a.csv", PutNumber { this: 4, vouched: 0 }, b"one".to_vec()).expect("puts");
+    }
+
+    #[test]
+    fn i8_a_folder_that_is_not_mounted_is_named_and_nothing_is_made_in_its_place() {
+        let root = tempfile::tempdir().expect("a folder");
+        let (store, _runtime) = store(root.path());
+        for shared in ["outgoing", "incoming"] {
+            let (there, away) = (root.path().join(shared), root.path().join("away"));
+            std::fs::rename(&there, &away).expect("moved");
+            let refused = store.make_places().expect_err("it is not there").to_string();
+            assert!(refused.contains(&format!("{shared}/ is not there")), "{refused}");
+            assert!(!there.exists(), "nothing was made");
+            std::fs::rename(&away, &there).expect("moved back");
+        }
+        store.make_places().expect("all is there");
     }
 
     #[test]

@@ -38,7 +38,11 @@ impl Bench {
         let database = gctb_testkit::database(test)?;
         let root = tempfile::tempdir().expect("a folder");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().expect("a runtime");
+        for shared in ["outgoing", "incoming"] {
+            std::fs::create_dir(root.path().join(shared)).expect("a folder");
+        }
         let store = Store::open(&store_settings(root.path()), &runtime).expect("the store opens");
+        store.make_places().expect("the folder is there");
         Some(Self { database, root, _runtime: runtime, store, published: Arc::default() })
     }
 

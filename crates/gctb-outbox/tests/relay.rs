@@ -9,7 +9,7 @@ use gctb_runtime::{Health, KafkaSettings, Producer, ServiceIdentity, Shutdown, W
 use gctb_testkit::{TestDatabase, eventually};
 use serde::Deserialize;
 
-const IDENTITY: ServiceIdentity = ServiceIdentity { name: "gctb-test", about: "", defaults: "" };
+const IDENTITY: ServiceIdentity = ServiceIdentity { name: "gctb-test", about: "", defaults: "[kafka]" };
 /// Longer than the test may take, so that a look before the first wait is the only one.
 const HOUR: Duration = Duration::from_secs(3600);
 /// Nobody listens there.

@@ -145,7 +145,7 @@ fn run_within(mut command: Command, limit: Duration) -> io::Result<Option<ExitSt
             return Ok(Some(status));
         }
         if Instant::now() >= deadline {
-            let kill = format!("kill -KILL -- -{}", child.id());
+            let kill = format!("kill -s KILL -- -{}", child.id());
             Command::new("sh").args(["-c", &kill]).status()?;
             child.wait()?;
             return Ok(None);
