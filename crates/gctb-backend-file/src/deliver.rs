@@ -140,9 +140,9 @@ impl Deliveries {
             }
         };
         let retry_after_ms = self.backoff_ms();
-        let outcome = self
-            .db
-            .deliver(file.file_id, self.owner, |file| put(&self.store, file, number, &rendered, retry_after_ms))?;
+        let outcome = self.db.deliver(file.file_id, self.owner, self.settings.put_timeout, |file| {
+            put(&self.store, file, number, &rendered, retry_after_ms)
+        })?;
         self.tell(file, outcome, lines.len());
         Ok(())
     }

@@ -66,6 +66,9 @@ pub struct FilesSettings {
     /// How long a put may have been silent before another process looks for its file.
     #[serde(with = "duration")]
     pub recover_after: Duration,
+    /// How long a put may take before its process loses the file's lock.
+    #[serde(with = "duration")]
+    pub put_timeout: Duration,
     /// The first waiting time before a put is tried again.
     #[serde(with = "duration")]
     pub retry_min: Duration,

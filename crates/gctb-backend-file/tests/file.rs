@@ -183,6 +183,7 @@ fn files_settings() -> FilesSettings {
         tick: Duration::from_millis(10),
         overdue_after_hours: 48,
         recover_after: Duration::ZERO,
+        put_timeout: Duration::from_secs(600),
         retry_min: Duration::ZERO,
         retry_max: Duration::ZERO,
     }

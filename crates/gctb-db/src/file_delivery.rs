@@ -4,6 +4,8 @@
 //! with the hash of the bytes and the number of the put. A file found in DELIVERING is looked for at the bank and never put
 //! by itself again. The number fences a writer that froze in an earlier put: see the file backend's store.
 
+use std::time::Duration;
+
 use diesel::RunQueryDsl;
 use diesel::connection::SimpleConnection;
 use diesel::pg::PgConnection;
@@ -110,7 +112,8 @@ impl Db {
     }
 
     /// Holds the lock of a file that `owner` began to deliver while `put` runs, and records what came of it.
-    /// None where `owner` may not act for it any more.
+    /// None where `owner` may not act for it any more. A put that takes longer than `put_max` loses the lock, and the file stays
+    /// in DELIVERING.
     ///
     /// # Errors
     /// Where Postgres refuses; the file then stays in DELIVERING.
@@ -118,11 +121,14 @@ impl Db {
         &self,
         file_id: i64,
         owner: Uuid,
+        put_max: Duration,
         put: impl FnOnce(&OutgoingFile) -> PutOutcome,
     ) -> Result<Option<PutOutcome>, DbError> {
         self.transaction("deliver a payment file", |connection| {
             // The put runs inside this transaction; a large file over a slow link takes its time.
-            connection.batch_execute("SET LOCAL idle_in_transaction_session_timeout = '10min'")?;
+            // Postgres takes 0 for "no limit".
+            let put_max_ms = put_max.as_millis().max(1);
+            connection.batch_execute(&format!("SET LOCAL idle_in_transaction_session_timeout = {put_max_ms}"))?;
             // A look of another replica may hold the lock for a moment: wait for it, and then ask whose file it is.
             let Some(file) = lock(connection, file_id, true)? else { return Ok(None) };
             let mine: Flag = diesel::sql_query(

@@ -28,6 +28,8 @@ pub struct DbOptions {
     pub statement_timeout: Duration,
     /// How long the other end of a connection may be silent before it counts as broken.
     pub silence_timeout: Duration,
+    /// How long a transaction may wait for this process before Postgres ends it.
+    pub transaction_idle_timeout: Duration,
     /// Shown in `pg_stat_activity`.
     pub application_name: String,
 }
@@ -48,11 +50,14 @@ impl Db {
     /// Makes the pool. Connections are made when they are first wanted, so a service starts while Postgres is away.
     pub fn new(options: &DbOptions) -> Self {
         let statement_ms = options.statement_timeout.as_millis();
+        // Postgres takes 0 for "no limit".
+        let idle_ms = options.transaction_idle_timeout.as_millis().max(1);
         let name: String =
             options.application_name.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
         let session = format!(
             "SET statement_timeout = {statement_ms}; SET application_name = '{name}'; SET timezone = 'UTC';
-             SET idle_in_transaction_session_timeout = '30s'; SET default_transaction_isolation = 'read committed'; SET jit = off;
+             SET idle_in_transaction_session_timeout = {idle_ms};
+             SET default_transaction_isolation = 'read committed'; SET jit = off;
              {CONFIRMED_IS_WRITTEN}"
         );
         let url = line::with_limits(options.url.expose_secret(), options.connect_timeout, options.silence_timeout);

@@ -46,6 +46,7 @@ pub fn database(settings: &DatabaseSettings, service: &str) -> Db {
         connect_timeout: settings.connect_timeout,
         statement_timeout: settings.statement_timeout,
         silence_timeout: settings.silence_timeout,
+        transaction_idle_timeout: settings.transaction_idle_timeout,
         application_name: service.to_owned(),
     })
 }

@@ -66,13 +66,19 @@ fn parse(value: &str) -> Result<Armed, Unreadable> {
     Ok(armed)
 }
 
+/// Stops process `$1`, and ends when it stands still. The signal reaches one thread, and the others only when that one has a
+/// turn: the thread at the crash point waits for this, or it would go on for a moment.
+const STOP: &str =
+    "kill -STOP $1; n=0; until grep -q '^State:[[:space:]]*T' /proc/$1/status || [ $n -ge 1000 ]; do n=$((n+1)); done";
+
 impl End {
     fn now(self) {
         match self {
             Self::Kill => abort(),
             Self::Freeze => {
-                let stop = format!("kill -STOP {}", std::process::id());
-                if !Command::new("sh").args(["-c", &stop]).status().is_ok_and(|status| status.success()) {
+                let id = std::process::id().to_string();
+                let stopped = Command::new("sh").args(["-c", STOP, "sh", &id]).status();
+                if !stopped.is_ok_and(|status| status.success()) {
                     tell("the process could not stop itself");
                     abort();
                 }

@@ -17,6 +17,9 @@ use crate::settings::SweepSettings;
 /// How long it is remembered how far an emission was seen to have come: bounds the memory, and costs only a new look.
 const MEMORY: TimeDelta = TimeDelta::days(1);
 
+/// How many graces a group without a position is given while it has members.
+const MEMBERS_GRACES: i32 = 10;
+
 /// One consumer group, and the topic that it reads.
 struct Reader {
     group: String,
@@ -38,6 +41,7 @@ pub(crate) struct Consumers {
     positions: Positions,
     settle: TimeDelta,
     lost_position_grace: TimeDelta,
+    members_grace: TimeDelta,
     /// In order: the router, the resolver, and the backends, which are one station. What an instruction does not need to pass
     /// is passed all the same, by whoever is behind it in the topic.
     stations: Vec<Vec<Reader>>,
@@ -54,11 +58,13 @@ impl Consumers {
         let resolver = Reader { group: settings.resolver_group.clone(), topic: Topic::Resolve.name() };
         let backend =
             |name: &BackendName| Reader { group: settings.group_of(name), topic: Topic::Payments(name.clone()).name() };
+        let lost_position_grace = TimeDelta::from_std(settings.lost_position_grace).unwrap_or(TimeDelta::MAX);
         Ok(Self {
             positions: Positions::new(kafka)?,
             // A longer time than a calendar has is as good as none.
             settle: TimeDelta::from_std(settings.settle).unwrap_or(TimeDelta::MAX),
-            lost_position_grace: TimeDelta::from_std(settings.lost_position_grace).unwrap_or(TimeDelta::MAX),
+            lost_position_grace,
+            members_grace: lost_position_grace.checked_mul(MEMBERS_GRACES).unwrap_or(TimeDelta::MAX),
             stations: vec![vec![router], vec![resolver], backends.iter().map(backend).collect()],
             progress: HashMap::new(),
         })
@@ -97,9 +103,10 @@ impl Consumers {
     /// Whether a group has read what its topic got before `since`.
     ///
     /// A topic that is gone, and a group without a position in one, would say no for ever: the topic was deleted or made
-    /// again, the position expired, or the service is not deployed. After the grace such a partition counts as read, unless
-    /// the group has members: who is there and has no position has yet to finish its first message. It is only slow, as is a
-    /// group that has a position and is behind it, and is waited for as long as it takes.
+    /// again, the position expired, or the service is not deployed. After the grace such a partition counts as read. A group
+    /// with members is probably still at its first message, and is given [`MEMBERS_GRACES`] times as long; but a member of a
+    /// topic that was made again may stand behind its end and never commit, so that even this ends. A group that has a
+    /// position and is behind it is only slow, and is waited for as long as it takes.
     fn has_passed(&self, reader: &Reader, since: DateTime<Utc>, now: DateTime<Utc>) -> Result<bool, PositionsError> {
         let Reader { group, topic } = reader;
         let graced = now.signed_duration_since(since) > self.lost_position_grace;
@@ -109,7 +116,8 @@ impl Consumers {
             Ok(unread) if unread.is_empty() => Ok(true),
             Ok(unread) => {
                 let nowhere = unread.values().all(Option::is_none);
-                Ok(graced && nowhere && self.positions.members(group)? == 0)
+                let members_graced = now.signed_duration_since(since) > self.members_grace;
+                Ok(graced && nowhere && (members_graced || self.positions.members(group)? == 0))
             }
         }
     }

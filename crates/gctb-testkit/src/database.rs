@@ -73,6 +73,7 @@ fn options(url: &str) -> DbOptions {
         connect_timeout: Duration::from_secs(10),
         statement_timeout: Duration::from_secs(30),
         silence_timeout: Duration::from_secs(30),
+        transaction_idle_timeout: Duration::from_secs(30),
         application_name: "gctb-test".to_owned(),
     }
 }

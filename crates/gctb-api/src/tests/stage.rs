@@ -56,6 +56,7 @@ impl Stage {
             connect_timeout: Duration::from_millis(200),
             statement_timeout: Duration::from_secs(1),
             silence_timeout: Duration::from_secs(2),
+            transaction_idle_timeout: Duration::from_secs(2),
             application_name: IDENTITY.name.to_owned(),
         };
         Self::build(changes, Db::new(&options), None)

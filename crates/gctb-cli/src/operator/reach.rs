@@ -36,6 +36,7 @@ pub(super) fn database(args: &DatabaseArgs) -> Db {
         connect_timeout: CONNECT_TIME_MAX,
         statement_timeout: STATEMENT_TIME_MAX,
         silence_timeout: SILENCE_TIME_MAX,
+        transaction_idle_timeout: SILENCE_TIME_MAX,
         application_name: IDENTITY.name.into(),
     })
 }

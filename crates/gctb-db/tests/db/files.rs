@@ -4,7 +4,7 @@ use gctb_db::{FileState, PutOutcome, Resolution};
 use gctb_domain::News;
 use uuid::Uuid;
 
-use crate::world::{closed_file, count, file_backend, ledger, line, response, sent_file};
+use crate::world::{PUT_MAX, closed_file, count, file_backend, ledger, line, response, sent_file};
 
 fn state(database: &gctb_testkit::TestDatabase, file: i64) -> String {
     database.value(&format!("SELECT state::text AS value FROM outgoing_files WHERE file_id = {file}"))
@@ -25,10 +25,10 @@ fn i2_a_file_is_put_by_one_owner_and_only_once() {
     assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
     assert!(!db.begin_delivery(file, other, &[1; 32], 1).expect("Postgres is there").is_begun(), "somebody puts it");
     assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty());
-    assert_eq!(db.deliver(file, other, |_| panic!("not its file")).expect("Postgres is there"), None);
+    assert_eq!(db.deliver(file, other, PUT_MAX, |_| panic!("not its file")).expect("Postgres is there"), None);
     let mut puts = 0;
     let mut put = || {
-        db.deliver(file, owner, |file| {
+        db.deliver(file, owner, PUT_MAX, |file| {
             assert_eq!((file.state, file.line_count), (FileState::Delivering, 2));
             puts += 1;
             PutOutcome::Delivered
@@ -48,7 +48,7 @@ fn a_put_that_failed_with_nothing_to_be_seen_is_tried_again_later() {
     let owner = Uuid::new_v4();
     assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
     let outcome = PutOutcome::NothingSeen { retry_after_ms: 3_600_000 };
-    assert_eq!(db.deliver(file, owner, |_| outcome).expect("Postgres is there"), Some(outcome));
+    assert_eq!(db.deliver(file, owner, PUT_MAX, |_| outcome).expect("Postgres is there"), Some(outcome));
     assert_eq!(state(&database, file), "2");
     assert!(db.files_to_deliver(&file_backend()).expect("Postgres is there").is_empty(), "not before its time");
     db.execute_sql("UPDATE outgoing_files SET retry_at = now()").expect("its time has come");

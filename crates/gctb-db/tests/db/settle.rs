@@ -4,7 +4,7 @@ use gctb_db::{FileLine, IncomingState, LineException, PutOutcome, Registration, 
 use gctb_domain::{Currency, LedgerState, Money, News, RailKey, Seq};
 use gctb_testkit::TestDatabase;
 
-use crate::world::{closed_file, count, file_backend, kes, ledger, line, response, sent_file, told};
+use crate::world::{PUT_MAX, closed_file, count, file_backend, kes, ledger, line, response, sent_file, told};
 
 /// Records a whole response file whose content is `content`.
 fn settle(database: &TestDatabase, content: u8, lines: &[FileLine]) -> SettleOutcome {
@@ -206,7 +206,7 @@ fn i2_an_answer_to_a_put_that_seemed_to_fail_shows_that_the_bank_has_the_file() 
     let (batch, file) = closed_file(db, &[100, 200]);
     let owner = uuid::Uuid::new_v4();
     assert!(db.begin_delivery(file, owner, &[1; 32], 1).expect("Postgres is there").is_begun());
-    db.deliver(file, owner, |_| PutOutcome::NothingSeen { retry_after_ms: 0 }).expect("Postgres is there");
+    db.deliver(file, owner, PUT_MAX, |_| PutOutcome::NothingSeen { retry_after_ms: 0 }).expect("Postgres is there");
     assert_eq!(db.files_to_deliver(&file_backend()).expect("Postgres is there").len(), 1, "it would be put again");
     // Not even an answer that can be believed: its amount is wrong. It is an answer to the file all the same.
     settle(&database, 1, &[line(2, &batch, 0, News::Accepted, 999)]);

@@ -1,6 +1,7 @@
 //! What these tests share: messages as the API hands them over, claims as the file backend makes them.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gctb_db::{
@@ -129,6 +130,9 @@ pub(crate) fn due_in(claim: FileClaim, seconds: i64) -> FileClaim {
     FileClaim { scheduled_at: Some(Utc::now() + TimeDelta::seconds(seconds)), ..claim }
 }
 
+/// Longer than any put of a test takes.
+pub(crate) const PUT_MAX: Duration = Duration::from_secs(600);
+
 /// Claims for the backend `file`, as a process that fills no file yet.
 pub(crate) fn claim(db: &Db, batch: &Message, claims: &[FileClaim]) -> Result<ClaimOutcome, DbError> {
     db.claim_for_files(&file_backend(), batch.id, batch.no, claims, &HashMap::new(), 3_600_000, None)
@@ -155,7 +159,7 @@ pub(crate) fn sent_file(db: &Db, amounts: &[i64]) -> (Message, i64) {
     let (batch, file) = closed_file(db, amounts);
     let owner = Uuid::new_v4();
     assert!(db.begin_delivery(file, owner, &[9; 32], 1).expect("Postgres is there").is_begun(), "begun");
-    let put = db.deliver(file, owner, |_| PutOutcome::Delivered).expect("Postgres is there");
+    let put = db.deliver(file, owner, PUT_MAX, |_| PutOutcome::Delivered).expect("Postgres is there");
     assert_eq!(put, Some(PutOutcome::Delivered));
     (batch, file)
 }

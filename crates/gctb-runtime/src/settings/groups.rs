@@ -116,6 +116,9 @@ pub struct DatabaseSettings {
     /// How long Postgres' machine may be silent before a connection counts as broken.
     #[serde(with = "super::duration")]
     pub silence_timeout: Duration,
+    /// How long a transaction may wait for this process before Postgres ends it.
+    #[serde(with = "super::duration")]
+    pub transaction_idle_timeout: Duration,
 }
 
 impl fmt::Debug for DatabaseSettings {
