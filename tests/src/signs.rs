@@ -52,13 +52,12 @@ impl System {
     /// # Panics
     /// Where it is answered otherwise.
     pub fn submit_until_taken(&mut self, batch: Batch) -> Sent {
-        eventually_within(PATIENCE, "a batch to be taken", || match self.post(&batch, &[]) {
-            Ok((200, _)) => Some(()),
+        let answer = eventually_within(PATIENCE, "a batch to be taken", || match self.post(&batch, &[]) {
+            Ok((200, answer)) => Some(answer),
             Ok((503, _)) | Err(_) => None,
             Ok((status, answer)) => panic!("{status}: {answer}"),
         });
-        // Once more, for the answer: a message that is known is answered as it was the first time.
-        self.submit(batch)
+        self.remember(batch, &answer)
     }
 
     /// Returns when the metric has reached this value.

@@ -404,6 +404,14 @@ impl System {
     pub fn submit_traced(&mut self, batch: Batch, headers: &[(&str, &str)]) -> Sent {
         let (status, answer) = self.post(&batch, headers).expect("gctb-api answers");
         assert_eq!(status, 200, "{answer}");
+        self.remember(batch, &answer)
+    }
+
+    /// Takes a batch that was acknowledged up among those that were sent.
+    ///
+    /// # Panics
+    /// Where the answer leaves out a disbursement.
+    pub(crate) fn remember(&mut self, batch: Batch, answer: &Value) -> Sent {
         let items = answer["message"]["disbursements_status"].as_array().map_or(0, Vec::len);
         assert_eq!(items, batch.items.len(), "every disbursement is answered");
         let transaction_id = answer["message"]["transaction_id"].as_str().expect("a transaction_id").to_owned();
