@@ -407,10 +407,7 @@ impl System {
         self.remember(batch, &answer)
     }
 
-    /// Takes a batch that was acknowledged up among those that were sent.
-    ///
-    /// # Panics
-    /// Where the answer leaves out a disbursement.
+    /// Takes a batch that was acknowledged up among those that were sent. The answer must name every disbursement.
     pub(crate) fn remember(&mut self, batch: Batch, answer: &Value) -> Sent {
         let items = answer["message"]["disbursements_status"].as_array().map_or(0, Vec::len);
         assert_eq!(items, batch.items.len(), "every disbursement is answered");

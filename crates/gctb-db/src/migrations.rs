@@ -15,6 +15,12 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 /// Two `gctb migrate` at once wait for each other on this advisory lock.
 const MIGRATION_LOCK: i64 = 0x6763_7462;
 
+/// A migration may take as long as it takes. The connection goes back to the pool, whose limit must hold again then.
+const NO_TIMEOUT: &str = "SELECT set_config('gctb.statement_timeout', current_setting('statement_timeout'), false);
+    SET statement_timeout = 0";
+const TIMEOUT_AS_BEFORE: &str =
+    "SELECT set_config('statement_timeout', current_setting('gctb.statement_timeout'), false)";
+
 /// What `migrate` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MigrationReport {
@@ -42,12 +48,11 @@ impl Db {
     /// The first statement that fails; what was applied before it stays.
     pub fn migrate(&self) -> Result<MigrationReport, DbError> {
         let applied = self.with("apply the migrations", |connection| {
-            connection
-                .batch_execute(&format!("SET statement_timeout = 0; SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
+            connection.batch_execute(&format!("{NO_TIMEOUT}; SELECT pg_advisory_lock({MIGRATION_LOCK})"))?;
             let applied = connection
                 .run_pending_migrations(MIGRATIONS)
                 .map(|versions| versions.iter().map(ToString::to_string).collect());
-            connection.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})"))?;
+            connection.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK}); {TIMEOUT_AS_BEFORE}"))?;
             applied.map_err(diesel::result::Error::QueryBuilderError)
         })?;
         Ok(MigrationReport { applied, partitions_made: self.make_partitions(4)? })

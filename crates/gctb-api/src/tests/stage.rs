@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use actix_web::body::to_bytes;
-use actix_web::http::header::{CONTENT_LENGTH, RETRY_AFTER};
+use actix_web::http::header::{CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{App, test};
 use chrono::Utc;
@@ -90,20 +90,22 @@ impl Stage {
 
     /// `announced` is a Content-Length that need not be true.
     pub(super) async fn post_bytes(&self, path: &str, body: Vec<u8>, announced: Option<usize>) -> Answer {
-        let mut request = test::TestRequest::post().uri(path).set_payload(body);
-        if let Some(bytes) = announced {
-            request = request.insert_header((CONTENT_LENGTH, bytes));
-        }
-        self.call(request).await
+        self.call(test::TestRequest::post().uri(path).set_payload(body), announced).await
     }
 
     pub(super) async fn get(&self, path: &str) -> Answer {
-        self.call(test::TestRequest::default().method(Method::GET).uri(path)).await
+        self.call(test::TestRequest::default().method(Method::GET).uri(path), None).await
     }
 
-    async fn call(&self, request: test::TestRequest) -> Answer {
+    async fn call(&self, request: test::TestRequest, announced: Option<usize>) -> Answer {
+        let mut request = request.to_request();
+        // A payload brings its true length with it.
+        request.headers_mut().remove(CONTENT_LENGTH);
+        if let Some(bytes) = announced {
+            request.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        }
         let service = test::init_service(App::new().configure(routes::api(self.world.clone()))).await;
-        let response = test::call_service(&service, request.to_request()).await;
+        let response = test::call_service(&service, request).await;
         let status = response.status();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let bytes = to_bytes(response.into_body()).await.unwrap_or_default().to_vec();

@@ -82,3 +82,10 @@ fn every_table_and_column_says_what_it_is() {
     assert!(silent.is_empty(), "without a COMMENT: {silent:?}");
     assert_eq!(count(&database, "batches"), "0");
 }
+
+#[test]
+fn i10_after_a_migration_statements_have_their_limit_again() {
+    let Some(database) = gctb_testkit::database("i10_after_a_migration") else { return };
+    database.db().migrate().expect("nothing is missing");
+    assert_eq!(database.value("SELECT current_setting('statement_timeout') AS value"), "30s");
+}
