@@ -7,14 +7,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gctb_domain::{BackendName, BatchId, LedgerState, Seq};
-use gctb_events::{Event, LedgerEntry, StatusChunk};
+use gctb_events::Event;
 use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::batch::{Batch, Item};
 use crate::crash_points::{Scenario, VARIABLE};
 use crate::equation::assert_all_ended;
+use crate::news::{news_of_a_payment, unknown_batch};
 use crate::service::Service;
 use crate::system::{Options, PATIENCE, System};
 
@@ -127,7 +127,7 @@ impl Doomed {
             }
             Scenario::Poison => self.system.kafka.produce_bytes(topic(), "poison", b"no protobuf".to_vec()),
             Scenario::UnknownBatch => {
-                let news = news_of_an_unknown_batch();
+                let news = news_of_a_payment(unknown_batch());
                 self.system.kafka.produce_bytes(topic(), &news.key(), news.encode());
             }
             Scenario::UnrenderableFile => {
@@ -247,23 +247,6 @@ impl Doomed {
 
 fn in_a_second(batch: Batch) -> Batch {
     Batch { items: batch.items.into_iter().map(|item: Item| item.in_seconds(1)).collect(), ..batch }
-}
-
-fn news_of_an_unknown_batch() -> StatusChunk {
-    let entry = LedgerEntry {
-        seq: Seq(0),
-        version: 1,
-        state: LedgerState::Paid,
-        attempt: 1,
-        backend: BackendName::parse("file").ok(),
-        resolved_fa: String::new(),
-        file: None,
-        rail_reference: None,
-        reason: None,
-        message: String::new(),
-        changed_at: chrono::Utc::now(),
-    };
-    StatusChunk { batch_id: BatchId::from_uuid(Uuid::now_v7()), outbox_id: Uuid::new_v4(), entries: vec![entry] }
 }
 
 /// Over the border of a file system, where a rename does not go.

@@ -14,6 +14,7 @@ pub mod equation;
 pub mod http;
 pub mod kafka;
 pub mod mount;
+pub mod news;
 pub mod own_kafka;
 pub mod own_postgres;
 pub mod process;

@@ -1,12 +1,11 @@
 //! Messages that nobody can read.
 
-use gctb_domain::{BackendName, BatchId, LedgerState, Seq};
-use gctb_events::{Event, InstructionChunk, LedgerEntry, PaymentChunk, StatusChunk, header};
+use gctb_events::{Event, InstructionChunk, PaymentChunk, StatusChunk, header};
 use gctb_system_tests::equation::assert_all_ended;
+use gctb_system_tests::news::{news_of_a_payment, unknown_batch};
 use gctb_system_tests::system::PATIENCE;
 use gctb_system_tests::{Batch, Consumer, Options, Service, System};
 use gctb_testkit::eventually_within;
-use uuid::Uuid;
 
 const GARBAGE: &[u8] = b"Nyambura's garbage is no protobuf";
 
@@ -76,25 +75,12 @@ fn i2_i7_messages_about_a_batch_that_the_database_does_not_know_are_set_aside_an
     let Some(mut system) = System::start(test, Options::default()) else { return };
     system.submit(Batch::payable(20));
     system.wait_until_finished();
-    let unknown = BatchId::from_uuid(Uuid::now_v7());
+    let unknown = unknown_batch();
     let payment = system.kafka.messages(Service::BackendFile.topic()).swap_remove(0).payload;
     let mut order = PaymentChunk::decode(&payment).expect("our own").event;
     order.batch_id = unknown;
     system.kafka.produce_bytes(Service::BackendFile.topic(), &order.key(), order.encode());
-    let entry = LedgerEntry {
-        seq: Seq(0),
-        version: 1,
-        state: LedgerState::Paid,
-        attempt: 1,
-        backend: BackendName::parse("file").ok(),
-        resolved_fa: String::new(),
-        file: None,
-        rail_reference: None,
-        reason: None,
-        message: String::new(),
-        changed_at: chrono::Utc::now(),
-    };
-    let news = StatusChunk { batch_id: unknown, outbox_id: Uuid::new_v4(), entries: vec![entry] };
+    let news = news_of_a_payment(unknown);
     system.kafka.produce_bytes(Service::Status.topic(), &news.key(), news.encode());
 
     for consumer in [Consumer::BackendFile, Consumer::Status] {
