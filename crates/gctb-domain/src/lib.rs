@@ -8,6 +8,7 @@ mod backend;
 mod ids;
 mod ledger;
 mod money;
+pub mod paying;
 mod rail_key;
 mod reason;
 mod status;
