@@ -20,13 +20,14 @@ const TOP_FOLDERS: [&str; 6] = ["crates/", "docs/", "deploy/", "migrations/", "p
 
 /// Every crate and how high it stands: a normal dependency leads to a lower one. So a service never depends on a service,
 /// and gctb-runtime does not know gctb-db.
-const LAYERS: [(&str, u8); 14] = [
+const LAYERS: [(&str, u8); 15] = [
     ("gctb-domain", 0),
     ("gctb-connect", 1),
     ("gctb-events", 1),
     ("gctb-db", 2),
     ("gctb-runtime", 2),
     ("gctb-outbox", 3),
+    ("gctb-backend", 3),
     ("gctb-testkit", 3),
     ("gctb-api", 4),
     ("gctb-mapper", 4),

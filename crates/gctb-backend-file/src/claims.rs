@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use gctb_db::{ClaimOutcome, Db, DbError, Fate, FileClaim, FileGroup, FilePlace, OutboxRow};
+use gctb_db::{Claim, ClaimOutcome, Db, DbError, Fate, FileGroup, FilePlace, OutboxRow};
 use gctb_domain::{BackendName, BatchId, BatchNo, FinancialAddress, ReasonCode};
 use gctb_events::{Event, Payment, PaymentChunk};
 use gctb_runtime::{DeadEntry, HandleError, Handled, Handler, Incoming};
@@ -43,7 +43,7 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
     ) -> Result<(), HandleError> {
         let mut payers = Payers::default();
         while !wanted.is_empty() {
-            let claims: Vec<FileClaim> =
+            let claims: Vec<Claim> =
                 wanted.iter().take(COMMIT_MAX).map(|wanted| self.to_claim(&mut payers, wanted.payment)).collect();
             let (now, later) = wanted.split_at(self.how_many_fit(&claims));
             self.claim(order, now, &claims[..now.len()], handled)?;
@@ -58,7 +58,7 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
         &mut self,
         order: &Order<'_>,
         wanted: &[Wanted<'_>],
-        claims: &[FileClaim],
+        claims: &[Claim],
         handled: &mut Tally,
     ) -> Result<(), HandleError> {
         let claimed = self.db.claim_for_files(
@@ -94,9 +94,9 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
     }
 
     /// How many of the claims, from the first on, their files have room for. At least one: no file stays full.
-    fn how_many_fit(&self, claims: &[FileClaim]) -> usize {
+    fn how_many_fit(&self, claims: &[Claim]) -> usize {
         let mut rows: HashMap<FileGroup, usize> = HashMap::new();
-        let fits = |claim: &FileClaim| {
+        let fits = |claim: &Claim| {
             let group = claim.group();
             let before = self.files.get(&group).map_or(0, |place| place.rows);
             let rows = rows.entry(group).or_insert(before);
@@ -121,7 +121,7 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
         Ok(())
     }
 
-    fn to_claim(&self, payers: &mut Payers, payment: &Payment) -> FileClaim {
+    fn to_claim(&self, payers: &mut Payers, payment: &Payment) -> Claim {
         let instruction = &payment.instruction;
         let text = if instruction.note.is_empty() { &instruction.purpose } else { &instruction.note };
         let narrative: String = text.chars().take(NARRATIVE_CHARS_MAX).collect();
@@ -130,7 +130,7 @@ impl<P: Fn(Vec<OutboxRow>)> Claims<P> {
         } else {
             Some((ReasonCode::PayerFaInvalid, "a payment file cannot carry the payer's address"))
         };
-        FileClaim {
+        Claim {
             seq: instruction.seq,
             payer_fa: instruction.from_fa.as_str().to_owned(),
             resolved_fa: payment.resolved_fa.as_str().to_owned(),

@@ -1,18 +1,17 @@
 //! A file backend's claim: ledger rows, their place in an open payment file and their status chunk in one commit.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use diesel::ExecuteCopyFromDsl;
 use diesel::pg::PgConnection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState, Money, Seq};
+use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState};
 use gctb_events::LedgerEntry;
 use uuid::Uuid;
 
-use crate::controls::{ControlState, lock_control};
+use crate::admission::{Admission, Claim, admit};
 use crate::error::DbError;
-use crate::ledger::{self, Closed, LedgerRow};
 use crate::outbox::{self, OutboxRow};
 use crate::outgoing_files;
 use crate::pool::{Abort, Db, until_first};
@@ -26,28 +25,7 @@ pub struct FileGroup {
     pub currency: String,
 }
 
-/// An instruction to be claimed.
-#[derive(Clone, Debug)]
-pub struct FileClaim {
-    /// Its position.
-    pub seq: Seq,
-    /// Payer's address.
-    pub payer_fa: String,
-    /// Payee's resolved address.
-    pub resolved_fa: String,
-    /// How much.
-    pub amount: Money,
-    /// Not before, by Postgres' time.
-    pub scheduled_at: Option<DateTime<Utc>>,
-    /// For the bank.
-    pub payee_name: String,
-    /// For the payee's statement.
-    pub narrative: String,
-    /// Why it cannot be put into a file, with a sentence; it becomes REJECTED instead.
-    pub refusal: Option<(gctb_domain::ReasonCode, String)>,
-}
-
-impl FileClaim {
+impl Claim {
     /// What shares its payment file.
     pub fn group(&self) -> FileGroup {
         FileGroup { payer_fa: self.payer_fa.clone(), currency: self.amount.currency().code().to_owned() }
@@ -100,12 +78,12 @@ impl Db {
         backend: &BackendName,
         batch: BatchId,
         batch_no: BatchNo,
-        claims: &[FileClaim],
+        claims: &[Claim],
         files: &HashMap<FileGroup, FilePlace>,
         close_after_ms: i64,
         traceparent: Option<&str>,
     ) -> Result<ClaimOutcome, DbError> {
-        let mut asked: Vec<&FileClaim> = claims.iter().collect();
+        let mut asked: Vec<&Claim> = claims.iter().collect();
         asked.sort_by_key(|claim| claim.seq);
         asked.dedup_by_key(|claim| claim.seq);
         let repeated = claims.len() - asked.len();
@@ -118,93 +96,36 @@ impl Db {
     }
 }
 
-impl FileClaim {
-    fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.scheduled_at.is_none_or(|at| at <= now)
-    }
-
-    fn cancelled(&self) -> Closed<'_> {
-        let message = "the batch was cancelled";
-        Closed { seq: self.seq.0, state: LedgerState::Cancelled, reason: None, message }
-    }
-
-    fn rejected(&self) -> Option<Closed<'_>> {
-        let (reason, message) = self.refusal.as_ref()?;
-        Some(Closed { seq: self.seq.0, state: LedgerState::Rejected, reason: Some(*reason), message })
-    }
-}
-
 /// Claims of one batch, each position once and in order.
 struct Asked<'a> {
     backend: &'a BackendName,
     batch: BatchId,
     batch_no: BatchNo,
-    claims: Vec<&'a FileClaim>,
+    claims: Vec<&'a Claim>,
     files: &'a HashMap<FileGroup, FilePlace>,
     close_after_ms: i64,
     traceparent: Option<&'a str>,
 }
 
 fn claim(connection: &mut PgConnection, asked: &Asked<'_>) -> Result<ClaimOutcome, Abort> {
-    let (control, now) = lock_control(connection, asked.batch)?;
-    let wanted: Vec<&FileClaim> = match control {
-        ControlState::Held => Vec::new(),
-        ControlState::Cancelled => asked.claims.clone(),
-        ControlState::Open => asked.claims.iter().copied().filter(|claim| claim.is_due(now)).collect(),
-    };
-    let mut outcome = ClaimOutcome {
-        files: asked.files.clone(),
-        not_now: asked.claims.len() - wanted.len(),
-        ..ClaimOutcome::default()
-    };
-    let positions: Vec<i32> = wanted.iter().map(|claim| claim.seq.0).collect();
-    let standing = ledger::standing(connection, asked.batch, &positions)?;
-    outcome.already_known = standing.len();
-    let mut entries = standing.iter().map(LedgerRow::entry).collect::<Result<Vec<_>, _>>()?;
-    let known: HashSet<i32> = standing.iter().map(|row| row.seq).collect();
-    let undecided = wanted.into_iter().filter(|claim| !known.contains(&claim.seq.0));
-    match control {
-        ControlState::Held => {}
-        ControlState::Cancelled => {
-            let rows: Vec<Closed<'_>> = undecided.map(FileClaim::cancelled).collect();
-            outcome.cancelled = rows.len();
-            entries.extend(close(connection, asked, &rows)?);
-        }
-        ControlState::Open => {
-            let (unfit, fit): (Vec<&FileClaim>, Vec<&FileClaim>) = undecided.partition(|claim| claim.refusal.is_some());
-            let rows: Vec<Closed<'_>> = unfit.into_iter().filter_map(FileClaim::rejected).collect();
-            outcome.rejected = rows.len();
-            entries.extend(close(connection, asked, &rows)?);
-            let places = open_places(connection, asked, &fit)?;
-            let claimed = place(asked.backend, &fit, &places, now);
-            insert_claims(connection, asked, &claimed)?;
-            outcome.claimed = claimed.len();
-            outcome.files = count_places(asked.files, &places, &claimed);
-            entries.extend(claimed.into_iter().map(|claimed| claimed.entry));
-        }
-    }
-    outcome.outbox = outbox::insert_status(connection, asked.batch, entries, asked.traceparent)?;
+    let admission = admit(connection, asked.batch, asked.batch_no, &asked.claims)?;
+    let Admission { now, mut entries, admitted, already_known, not_now, cancelled, rejected } = admission;
+    let places = open_places(connection, asked, &admitted)?;
+    let claimed = place(asked.backend, &admitted, &places, now);
+    insert_claims(connection, asked, &claimed)?;
+    let files = count_places(asked.files, &places, &claimed);
+    let claimed_count = claimed.len();
+    entries.extend(claimed.into_iter().map(|claimed| claimed.entry));
+    let outbox = outbox::insert_status(connection, asked.batch, entries, asked.traceparent)?;
     fail::fail_point!("claim.commit.before");
-    Ok(outcome)
-}
-
-/// Closes what nobody has decided about.
-fn close(connection: &mut PgConnection, asked: &Asked<'_>, rows: &[Closed<'_>]) -> Result<Vec<LedgerEntry>, Abort> {
-    if rows.is_empty() {
-        return Ok(Vec::new());
-    }
-    let inserted = ledger::insert_closed(connection, asked.batch, asked.batch_no, rows)?;
-    if inserted.len() < rows.len() {
-        return Err(Abort::Overtaken);
-    }
-    inserted.iter().map(LedgerRow::entry).collect()
+    Ok(ClaimOutcome { claimed: claimed_count, rejected, cancelled, already_known, not_now, files, outbox })
 }
 
 /// Share-locks the open file of each group, in the order of their ids, and opens what is missing.
 fn open_places(
     connection: &mut PgConnection,
     asked: &Asked<'_>,
-    claims: &[&FileClaim],
+    claims: &[&Claim],
 ) -> Result<HashMap<FileGroup, (i64, String)>, Abort> {
     let groups: BTreeSet<FileGroup> = claims.iter().map(|claim| claim.group()).collect();
     let known: Vec<i64> = groups.iter().filter_map(|group| asked.files.get(group)).map(|place| place.file_id).collect();
@@ -226,18 +147,18 @@ fn open_places(
 
 /// A claim with its place, and what is told of it.
 struct Claimed<'a> {
-    claim: &'a FileClaim,
+    claim: &'a Claim,
     file_id: i64,
     entry: LedgerEntry,
 }
 
 fn place<'a>(
     backend: &BackendName,
-    claims: &[&'a FileClaim],
+    claims: &[&'a Claim],
     places: &HashMap<FileGroup, (i64, String)>,
     now: DateTime<Utc>,
 ) -> Vec<Claimed<'a>> {
-    let claimed = |claim: &&'a FileClaim| {
+    let claimed = |claim: &&'a Claim| {
         let (file_id, file) = places.get(&claim.group())?;
         let entry = LedgerEntry {
             seq: claim.seq,

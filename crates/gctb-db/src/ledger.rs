@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState, ReasonCode, Seq};
+use gctb_domain::{BackendName, BatchId, BatchNo, IllegalTransition, LedgerState, News, ReasonCode, Seq, Step};
 use gctb_events::LedgerEntry;
 
 use crate::pool::Abort;
@@ -67,6 +67,83 @@ impl LedgerRow {
             message: self.message.clone().unwrap_or_default(),
             changed_at: self.changed_at,
         })
+    }
+}
+
+/// What a rail said about an attempt, in words that the ledger keeps.
+pub(crate) struct Said<'a> {
+    pub(crate) news: News,
+    pub(crate) reason: Option<ReasonCode>,
+    pub(crate) message: &'a str,
+    pub(crate) rail_reference: Option<&'a str>,
+}
+
+/// What became of news.
+pub(crate) enum Taken {
+    /// The row tells of them now.
+    Changed,
+    /// The row told of them before.
+    AlreadyKnown,
+    /// They contradict what the row said: real money.
+    Conflict { before: LedgerState, after: LedgerState, detail: String },
+    /// They make no sense of such a row.
+    Impossible(IllegalTransition),
+}
+
+impl LedgerRow {
+    /// Takes news into the row, as the state machine has it. Whoever brings them may bring them: that is decided before.
+    pub(crate) fn take(&mut self, said: &Said<'_>) -> Result<Taken, Abort> {
+        let state = self.state()?;
+        Ok(match state.apply(said.news) {
+            Ok(Step::Moved(next)) => {
+                self.version += 1;
+                self.state = next.code();
+                self.reason_code = said.reason.map(|reason| reason.as_str().to_owned());
+                self.message = Some(said.message.to_owned());
+                // A return keeps the reference of the payment that it takes back.
+                if said.news != News::Returned && said.rail_reference.is_some() {
+                    self.rail_reference = said.rail_reference.map(str::to_owned);
+                }
+                Taken::Changed
+            }
+            Ok(Step::AlreadyKnown) if self.is_second_payment(said, state) => Taken::Conflict {
+                before: state,
+                after: state,
+                detail: "the rail reports a second payment under another reference of its own".to_owned(),
+            },
+            Ok(Step::AlreadyKnown) if self.is_named_by(said, state) => {
+                self.version += 1;
+                self.rail_reference = said.rail_reference.map(str::to_owned);
+                Taken::Changed
+            }
+            Ok(Step::AlreadyKnown) => Taken::AlreadyKnown,
+            Ok(Step::Conflict(next)) => {
+                self.version += 1;
+                self.state = next.code();
+                if next != state {
+                    self.reason_code = None;
+                    self.message = Some(said.message.to_owned());
+                    self.rail_reference = said.rail_reference.map(str::to_owned);
+                }
+                let detail = format!("the ledger said {state} and the rail now says \"{}\"", said.news);
+                Taken::Conflict { before: state, after: next, detail }
+            }
+            Err(illegal) => Taken::Impossible(illegal),
+        })
+    }
+
+    /// A repeated PAID names the rail's same reference; another one is another payment.
+    fn is_second_payment(&self, said: &Said<'_>, state: LedgerState) -> bool {
+        let known = self.rail_reference.as_deref();
+        let other_reference = said.rail_reference.is_some() && known.is_some() && said.rail_reference != known;
+        let paid_before = matches!(state, LedgerState::Paid | LedgerState::Returned);
+        said.news == News::Paid && paid_before && other_reference
+    }
+
+    /// News of a payment whose return came first: only now its reference is known.
+    fn is_named_by(&self, said: &Said<'_>, state: LedgerState) -> bool {
+        let is_returned = matches!(state, LedgerState::Returned);
+        said.news == News::Paid && is_returned && self.rail_reference.is_none() && said.rail_reference.is_some()
     }
 }
 

@@ -3,6 +3,7 @@
 //! Only this crate names diesel. It knows the tables, the locks and what belongs into one commit; it knows neither
 //! Kafka nor HTTP. Every verb blocks: call it from a thread that may.
 
+mod admission;
 mod batches;
 mod claim;
 mod conflicts;
@@ -29,8 +30,9 @@ mod sweep;
 pub mod testing;
 mod totals;
 
+pub use admission::Claim;
 pub use batches::{BatchRow, Intake, NewBatch, NewInstruction, Refusal};
-pub use claim::{ClaimOutcome, FileClaim, FileGroup, FilePlace};
+pub use claim::{ClaimOutcome, FileGroup, FilePlace};
 pub use conflicts::{ConflictRow, ExceptionRow};
 pub use controls::ControlState;
 pub use error::{DbError, Fate};

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use gctb_domain::{BackendName, BatchId, InstructionId, LedgerState, Money, News, RailKey, ReasonCode, Seq, Step};
+use gctb_domain::{BackendName, BatchId, InstructionId, LedgerState, Money, News, RailKey, ReasonCode, Seq};
 use uuid::Uuid;
 
 use crate::conflicts::{self, NewConflict};
 use crate::error::DbError;
-use crate::ledger::{self, LedgerRow};
+use crate::ledger::{self, LedgerRow, Said, Taken};
 use crate::outbox::{self, OutboxRow};
 use crate::pool::{Abort, Db, until_first};
 use crate::stretches::{Stretch, joining_by_hash, stretches};
@@ -189,84 +189,30 @@ impl Judgement {
             self.exceptions.push(exception(line, Some(batch), kind, detail));
             return Ok(());
         }
-        let state = judged.row.state()?;
-        match state.apply(line.news) {
-            Ok(Step::Moved(next)) => {
-                judged.row.version += 1;
-                judged.row.state = next.code();
-                judged.row.reason_code = line.reason.map(|reason| reason.as_str().to_owned());
-                judged.row.message = Some(line.message.clone());
-                // A return keeps the reference of the payment that it takes back.
-                if line.news != News::Returned && line.rail_reference.is_some() {
-                    judged.row.rail_reference.clone_from(&line.rail_reference);
-                }
-            }
-            Ok(Step::AlreadyKnown) if second_payment(line, state, &judged.row) => {
-                self.conflict(
-                    batch,
-                    line,
-                    judged,
-                    state,
-                    state,
-                    "the bank reports a second payment under another reference of its own",
-                );
-            }
-            Ok(Step::AlreadyKnown) if names_the_payment(line, state, &judged.row) => {
-                judged.row.version += 1;
-                judged.row.rail_reference.clone_from(&line.rail_reference);
-            }
-            Ok(Step::AlreadyKnown) => self.already_known += 1,
-            Ok(Step::Conflict(next)) => {
-                judged.row.version += 1;
-                judged.row.state = next.code();
-                if next != state {
-                    judged.row.reason_code = None;
-                    judged.row.message = Some(line.message.clone());
-                    judged.row.rail_reference = line.rail_reference.clone();
-                }
-                let detail = format!("the ledger said {state} and the bank now says \"{}\"", line.news);
-                self.conflict(batch, line, judged, state, next, &detail);
-            }
-            Err(illegal) => {
+        let said = Said {
+            news: line.news,
+            reason: line.reason,
+            message: &line.message,
+            rail_reference: line.rail_reference.as_deref(),
+        };
+        match judged.row.take(&said)? {
+            Taken::Changed => {}
+            Taken::AlreadyKnown => self.already_known += 1,
+            Taken::Conflict { before, after, detail } => self.conflicts.push(NewConflict {
+                batch,
+                seq: judged.row.seq,
+                version: judged.row.version,
+                before,
+                after,
+                detail,
+                rail_reference: line.rail_reference.clone(),
+            }),
+            Taken::Impossible(illegal) => {
                 self.exceptions.push(exception(line, Some(batch), "impossible_news", &illegal.to_string()));
             }
         }
         Ok(())
     }
-
-    fn conflict(
-        &mut self,
-        batch: BatchId,
-        line: &FileLine,
-        judged: &Judged,
-        before: LedgerState,
-        after: LedgerState,
-        detail: &str,
-    ) {
-        self.conflicts.push(NewConflict {
-            batch,
-            seq: judged.row.seq,
-            version: judged.row.version,
-            before,
-            after,
-            detail: detail.to_owned(),
-            rail_reference: line.rail_reference.clone(),
-        });
-    }
-}
-
-/// A repeated PAID names the bank's same reference; another one is another payment.
-fn second_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool {
-    let other_reference =
-        line.rail_reference.is_some() && row.rail_reference.is_some() && line.rail_reference != row.rail_reference;
-    let paid_before = matches!(state, LedgerState::Paid | LedgerState::Returned);
-    line.news == News::Paid && paid_before && other_reference
-}
-
-/// News of a payment whose return came first: only now its reference is known.
-fn names_the_payment(line: &FileLine, state: LedgerState, row: &LedgerRow) -> bool {
-    let is_returned = matches!(state, LedgerState::Returned);
-    line.news == News::Paid && is_returned && row.rail_reference.is_none() && line.rail_reference.is_some()
 }
 
 /// Why a line cannot be believed, if so.

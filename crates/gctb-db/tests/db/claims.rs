@@ -5,7 +5,7 @@ use std::sync::Barrier;
 
 use diesel::connection::SimpleConnection;
 use diesel::{Connection, PgConnection};
-use gctb_db::{ControlState, DbError, FileClaim, Rejection};
+use gctb_db::{Claim, ControlState, DbError, Rejection};
 use gctb_domain::{BackendName, LedgerState, ReasonCode, Seq};
 use gctb_testkit::eventually;
 
@@ -16,7 +16,7 @@ fn rejection(seq: i32) -> Rejection {
     Rejection { seq: Seq(seq), reason: ReasonCode::PayeeFaInvalid, message: "no such payee".to_owned() }
 }
 
-fn claims(count: i32) -> Vec<FileClaim> {
+fn claims(count: i32) -> Vec<Claim> {
     (0..count).map(|seq| claim_of(seq, 100)).collect()
 }
 
@@ -85,9 +85,9 @@ fn a_replayed_claim_changes_nothing_in_ledger_or_file() {
     let first = claim(db, &batch, &claims(3)).expect("claimed");
     let before = ledger(&database, &batch);
     // The mapper answers differently the second time.
-    let other: Vec<FileClaim> = claims(3)
+    let other: Vec<Claim> = claims(3)
         .into_iter()
-        .map(|claim| FileClaim { resolved_fa: "account:9@x.y.bank_acc".to_owned(), ..claim })
+        .map(|claim| Claim { resolved_fa: "account:9@x.y.bank_acc".to_owned(), ..claim })
         .collect();
     let again = claim(db, &batch, &other).expect("obeyed");
     assert_eq!((again.claimed, again.already_known), (0, 3));
@@ -101,7 +101,7 @@ fn of_claims_that_come_twice_in_one_commit_the_first_counts() {
     let Some(database) = gctb_testkit::database("of_claims_that_come_twice") else { return };
     let db = database.db();
     let batch = stored(db, &[Item::Accepted(100); 2]);
-    let other = FileClaim { resolved_fa: "account:9@x.y.bank_acc".to_owned(), ..claim_of(1, 100) };
+    let other = Claim { resolved_fa: "account:9@x.y.bank_acc".to_owned(), ..claim_of(1, 100) };
     let outcome = claim(db, &batch, &[claim_of(1, 100), claim_of(0, 100), other]).expect("claimed");
     assert_eq!((outcome.claimed, outcome.already_known), (2, 1));
     assert_eq!(ledger(&database, &batch), ["0:3:1:file", "1:3:1:file"]);
@@ -119,7 +119,7 @@ fn positions_far_apart_are_claimed_and_known_again() {
     let Some(database) = gctb_testkit::database("positions_far_apart") else { return };
     let db = database.db();
     let batch = stored(db, &[Item::Accepted(100); 2_500]);
-    let far: Vec<FileClaim> = [0, 1, 1_200, 2_499].into_iter().map(|seq| claim_of(seq, 100)).collect();
+    let far: Vec<Claim> = [0, 1, 1_200, 2_499].into_iter().map(|seq| claim_of(seq, 100)).collect();
     assert_eq!(claim(db, &batch, &far).expect("claimed").claimed, 4);
     let again = claim(db, &batch, &claims(2_500)).expect("obeyed");
     assert_eq!((again.claimed, again.already_known), (2_496, 4));
@@ -171,7 +171,7 @@ fn what_the_layout_cannot_carry_is_rejected_and_is_in_no_file() {
     let db = database.db();
     let batch = stored(db, &[Item::Accepted(100); 2]);
     let refusal = Some((ReasonCode::PayeeFaInvalid, "the layout has no place for it".to_owned()));
-    let outcome = claim(db, &batch, &[FileClaim { refusal, ..claim_of(0, 100) }, claim_of(1, 100)]).expect("claimed");
+    let outcome = claim(db, &batch, &[Claim { refusal, ..claim_of(0, 100) }, claim_of(1, 100)]).expect("claimed");
     assert_eq!((outcome.claimed, outcome.rejected), (1, 1));
     assert_eq!(ledger(&database, &batch), ["0:1:1", "1:3:1:file"]);
     assert_eq!(db.payment_lines(file_of(&outcome)).expect("Postgres is there").len(), 1);

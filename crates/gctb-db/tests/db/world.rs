@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use gctb_db::{
-    ClaimOutcome, Db, DbError, FileClaim, FileLine, Intake, NewBatch, NewInstruction, OutboxRow, PutOutcome, Refusal,
+    Claim, ClaimOutcome, Db, DbError, FileLine, Intake, NewBatch, NewInstruction, OutboxRow, PutOutcome, Refusal,
     Registration,
 };
 use gctb_domain::{BackendName, BatchId, BatchNo, Currency, Money, News, RailKey, ReasonCode, Seq};
@@ -113,8 +113,8 @@ pub(crate) fn file_backend() -> BackendName {
     BackendName::parse("file").expect("a name")
 }
 
-pub(crate) fn claim_of(seq: i32, minor: i64) -> FileClaim {
-    FileClaim {
+pub(crate) fn claim_of(seq: i32, minor: i64) -> Claim {
+    Claim {
         seq: Seq(seq),
         payer_fa: PAYER.to_owned(),
         resolved_fa: format!("account:{seq}@c.d.bank_acc"),
@@ -126,15 +126,15 @@ pub(crate) fn claim_of(seq: i32, minor: i64) -> FileClaim {
     }
 }
 
-pub(crate) fn due_in(claim: FileClaim, seconds: i64) -> FileClaim {
-    FileClaim { scheduled_at: Some(Utc::now() + TimeDelta::seconds(seconds)), ..claim }
+pub(crate) fn due_in(claim: Claim, seconds: i64) -> Claim {
+    Claim { scheduled_at: Some(Utc::now() + TimeDelta::seconds(seconds)), ..claim }
 }
 
 /// Longer than any put of a test takes.
 pub(crate) const PUT_MAX: Duration = Duration::from_secs(600);
 
 /// Claims for the backend `file`, as a process that fills no file yet.
-pub(crate) fn claim(db: &Db, batch: &Message, claims: &[FileClaim]) -> Result<ClaimOutcome, DbError> {
+pub(crate) fn claim(db: &Db, batch: &Message, claims: &[Claim]) -> Result<ClaimOutcome, DbError> {
     db.claim_for_files(&file_backend(), batch.id, batch.no, claims, &HashMap::new(), 3_600_000, None)
 }
 
@@ -147,7 +147,7 @@ pub(crate) fn file_of(outcome: &ClaimOutcome) -> i64 {
 pub(crate) fn closed_file(db: &Db, amounts: &[i64]) -> (Message, i64) {
     let items: Vec<Item> = amounts.iter().map(|minor| Item::Accepted(*minor)).collect();
     let batch = stored(db, &items);
-    let claims: Vec<FileClaim> = amounts.iter().zip(0..).map(|(minor, seq)| claim_of(seq, *minor)).collect();
+    let claims: Vec<Claim> = amounts.iter().zip(0..).map(|(minor, seq)| claim_of(seq, *minor)).collect();
     let outcome = claim(db, &batch, &claims).expect("claimed");
     let file = file_of(&outcome);
     assert!(db.close_file(file).expect("Postgres is there"), "this call closed it");

@@ -1,0 +1,112 @@
+//! What a rail that is called adds to the kit: what it can do, how it is asked to pay, and what its answers mean.
+//!
+//! A rail makes calls and reads answers. It writes nothing down and decides nothing: when it is called, how often, by whom
+//! and what follows is the kit's (docs/decisions/0008-paying-over-rails-that-are-called.md).
+
+use std::time::Duration;
+
+use gctb_domain::paying::{Learnt, RailKind};
+use gctb_domain::{FinancialAddress, Money, RailKey, ReasonCode};
+
+/// One attempt to pay, as it stands in the ledger.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Our own key of the attempt: the same each time it is sent or asked about.
+    pub key: RailKey,
+    /// What the rail called the attempt in an earlier answer, if it was recorded.
+    pub handle: Option<String>,
+    /// Who is paid.
+    pub to: FinancialAddress,
+    /// How much.
+    pub amount: Money,
+    /// For the rail, as the sender gave it.
+    pub payee_name: String,
+    /// For the payee's statement.
+    pub narrative: String,
+}
+
+/// Why an order cannot be sent over this rail at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The code that the sender reads.
+    pub reason: ReasonCode,
+    /// A sentence about it, without anything of the order in it.
+    pub message: String,
+}
+
+/// Why a rail pays nobody at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// The payer's account is short of funds.
+    NoFunds,
+    /// The rail does not take our credentials.
+    CredentialsRefused,
+    /// The account or its credential is locked; each further call may make it worse.
+    Locked,
+    /// We are not set up for what we ask.
+    NotPermitted,
+}
+
+/// What was learnt by one call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// About the attempt.
+    pub learnt: Learnt,
+    /// What the rail calls the attempt: what one asks by later.
+    pub handle: Option<String>,
+    /// The rail's reference of the payment.
+    pub rail_reference: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<ReasonCode>,
+    /// The rail's code and words, without anything of the order in them.
+    pub message: String,
+    /// That nobody else will be paid either.
+    pub hold: Option<Hold>,
+    /// How long the rail wants to be left alone.
+    pub slow_down: Option<Duration>,
+}
+
+impl Reply {
+    /// A reply that says this alone.
+    pub fn of(learnt: Learnt, message: impl Into<String>) -> Self {
+        Self {
+            learnt,
+            handle: None,
+            rail_reference: None,
+            reason: None,
+            message: message.into(),
+            hold: None,
+            slow_down: None,
+        }
+    }
+}
+
+/// A rail that is called. Every call ends within the deadline that the rail was made with, and makes no second try of its own.
+pub trait PaymentBackend: Send + Sync + 'static {
+    /// What the rail can do.
+    fn kind(&self) -> RailKind;
+
+    /// Looks at an order before any call.
+    ///
+    /// # Errors
+    /// Where this rail could never pay it.
+    fn check(&self, to: &FinancialAddress, amount: Money) -> Result<(), Refusal>;
+
+    /// Prepares a payment without moving money, on a two-phase rail. [`Learnt::Accepted`] with a handle is the leave to pay.
+    fn prepare(&self, order: &Order) -> impl Future<Output = Reply> + Send {
+        let _ = order;
+        async { Reply::of(Learnt::Accepted, "") }
+    }
+
+    /// Pays.
+    fn pay(&self, order: &Order) -> impl Future<Output = Reply> + Send;
+
+    /// Asks what became of it. A rail that answers later, elsewhere, says [`Learnt::Nothing`].
+    fn inquire(&self, order: &Order) -> impl Future<Output = Reply> + Send;
+
+    /// Makes impossible what was prepared, on a two-phase rail, and says [`Learnt::Refused`] once the rail has confirmed it.
+    fn fence(&self, order: &Order) -> impl Future<Output = Reply> + Send {
+        let _ = order;
+        async { Reply::of(Learnt::Nothing, "the rail has no second phase") }
+    }
+}
