@@ -163,6 +163,21 @@ fn the_arrows_between_our_crates_are_those_of_the_architecture() {
     assert_none(&missing.chain(untrue).collect::<Vec<_>>(), "the block ```arrows of docs/ARCHITECTURE.md");
 }
 
+/// What every Debian has, or our own scripts install: a test that starts another program fails on a new machine.
+const PROGRAMS_ALLOWED: [&str; 7] = ["bash", "cargo", "java", "mount", "setpriv", "sh", "umount"];
+
+#[test]
+fn programs_that_are_started_by_name_are_there_on_a_new_machine() {
+    let started = |(path, text): (String, String)| -> Vec<String> {
+        let names = text.split("Command::new(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let foreign = names.filter(|name| !PROGRAMS_ALLOWED.contains(name));
+        foreign.map(|name| format!("{path} starts {name}")).collect()
+    };
+    let itself = |(path, _): &(String, String)| path == "tests/tests/tidy.rs";
+    let problems: Vec<String> = sources().into_iter().filter(|source| !itself(source)).flat_map(started).collect();
+    assert_none(&problems, "programs that not every machine has (PROGRAMS_ALLOWED)");
+}
+
 #[test]
 fn dependencies_lead_downwards_only() {
     let layers = BTreeMap::from(LAYERS);

@@ -77,7 +77,8 @@ fn i8_the_program_takes_batches_while_kafka_is_away_and_ends_when_told_to() {
     let metrics = program.call("GET", "/metrics", "").1;
     assert!(metrics.contains("gctb_disburse_messages_total{outcome=\"stored\""), "{metrics}");
 
-    let told = Command::new("kill").arg(program.child.id().to_string()).status().expect("kill runs");
+    let kill = format!("kill {}", program.child.id());
+    let told = Command::new("sh").args(["-c", &kill]).status().expect("a shell");
     assert!(told.success());
     let ended = eventually("the program to end", || program.child.try_wait().expect("can be waited for"));
     assert!(ended.success(), "{ended}");
