@@ -21,6 +21,7 @@ mod operators;
 mod outbox;
 mod outgoing_files;
 mod pool;
+mod rails;
 mod reject;
 mod schema;
 mod settle;
@@ -44,6 +45,9 @@ pub use migrations::{MigrationReport, SchemaState};
 pub use outbox::{LeasedRow, OutboxKind, OutboxRow};
 pub use outgoing_files::{FileState, OutgoingFile, PaymentLine};
 pub use pool::{Db, DbOptions};
+pub use rails::{
+    BatchClaims, BatchWords, DueAttempt, DueWork, Holder, RailControl, RailState, Todo, Turn, Turned, Word,
+};
 pub use reject::{Decided, Rejection};
 pub use settle::{FileLine, LineException, SettleOutcome};
 pub use sweep::{DueSweep, StrandedBatch, SweepOutcome};

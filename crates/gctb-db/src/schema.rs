@@ -38,6 +38,7 @@ diesel::table! {
         state -> SmallInt,
         attempt -> SmallInt,
         backend -> Nullable<Text>,
+        owner -> Nullable<Uuid>,
         from_fa -> Nullable<Text>,
         resolved_fa -> Nullable<Text>,
         amount -> Nullable<BigInt>,
@@ -49,6 +50,8 @@ diesel::table! {
         reason_code -> Nullable<Text>,
         message -> Nullable<Text>,
         changed_at -> Timestamptz,
+        sends -> SmallInt,
+        quiet_at -> Nullable<Timestamptz>,
     }
 }
 

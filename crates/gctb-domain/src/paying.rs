@@ -150,7 +150,7 @@ fn word_of_the_owner(rules: Rules, rail: RailKind, standing: Standing, learnt: L
         Learnt::Paid => Decision::Record(News::Paid),
         Learnt::Returned => Decision::Record(News::Returned),
         Learnt::Accepted => Decision::Record(News::Accepted),
-        Learnt::NotSent if standing.sends <= 1 => Decision::GiveBack,
+        Learnt::NotSent if standing.sends <= 1 && standing.state == LedgerState::Claimed => Decision::GiveBack,
         Learnt::Refused { again } if decides(rules, rail, standing) => {
             Decision::Record(if again { News::NotPaid } else { News::Refused })
         }

@@ -7,6 +7,7 @@ mod intake;
 mod lookup;
 mod migrations;
 mod outbox;
+mod rails;
 mod settle;
 mod sums;
 mod world;

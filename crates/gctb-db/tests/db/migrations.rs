@@ -6,7 +6,8 @@ use gctb_db::SchemaState;
 use crate::world::count;
 
 /// What takes each migration back, the youngest first.
-const DOWN: [&str; 6] = [
+const DOWN: [&str; 7] = [
+    include_str!("../../../../migrations/00000000000007_called_rails/down.sql"),
     include_str!("../../../../migrations/00000000000006_leaner_payments/down.sql"),
     include_str!("../../../../migrations/00000000000005_operators/down.sql"),
     include_str!("../../../../migrations/00000000000004_files/down.sql"),

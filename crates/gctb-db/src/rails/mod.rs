@@ -1,0 +1,181 @@
+//! The ledger of rails that are called: windows, what was learnt, and what needs attention later
+//! (docs/decisions/0008-paying-over-rails-that-are-called.md).
+//!
+//! What follows from what was learnt is decided by `gctb_domain::paying`; here it is read, locked and written down.
+
+mod control;
+mod due;
+mod record;
+mod row;
+mod turn;
+mod work;
+
+use std::time::Duration;
+
+use gctb_domain::paying::{Learnt, RailKind};
+use gctb_domain::{BackendName, BatchId, BatchNo, Money, ReasonCode, Seq};
+use uuid::Uuid;
+
+use crate::admission::Claim;
+use crate::outbox::OutboxRow;
+
+pub use control::{RailControl, RailState};
+
+/// A process that acts for a backend, and for how long by one claim.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The backend.
+    pub backend: BackendName,
+    /// The process; new at each of its starts.
+    pub owner: Uuid,
+    /// What its rail can do.
+    pub kind: RailKind,
+    /// How long one claim or one taking-over lasts. Every call that it is for has ended before.
+    pub lease: Duration,
+    /// How long after that the rail may still act on what it was sent.
+    pub settle: Duration,
+    /// Most attempts of one instruction, from 1.
+    pub attempts_max: i16,
+    /// How long after an answer that decided nothing the rail is asked.
+    pub ask_after: Duration,
+    /// How long after a definite refusal another attempt begins; doubled with each.
+    pub retry_after: Duration,
+}
+
+/// What was learnt about one instruction.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// Its position.
+    pub seq: Seq,
+    /// The attempt that it is about.
+    pub attempt: i16,
+    /// What.
+    pub learnt: Learnt,
+    /// Whether nothing of the attempt could be under way when the rail was asked. Never for the answer to a send.
+    pub quiet: bool,
+    /// Whether the rail has confirmed that what was prepared is impossible.
+    pub fenced: bool,
+    /// The amount that the rail says it about, if it names one.
+    pub amount: Option<Money>,
+    /// What the rail calls the attempt.
+    pub handle: Option<String>,
+    /// The rail's reference of the payment.
+    pub rail_reference: Option<String>,
+    /// Why it was refused.
+    pub reason: Option<ReasonCode>,
+    /// The rail's code and words.
+    pub message: String,
+    /// How long to wait before the next send, where the rail wants to be left alone.
+    pub send_after: Duration,
+}
+
+/// What was learnt about instructions of one batch.
+#[derive(Clone, Debug)]
+pub struct BatchWords {
+    /// The batch.
+    pub batch: BatchId,
+    /// The trace to go on with.
+    pub traceparent: Option<String>,
+    /// What was learnt.
+    pub words: Vec<Word>,
+}
+
+/// Instructions of one batch that a backend wants to claim.
+#[derive(Clone, Debug)]
+pub struct BatchClaims {
+    /// The batch.
+    pub batch: BatchId,
+    /// Its short number.
+    pub batch_no: BatchNo,
+    /// The trace to go on with.
+    pub traceparent: Option<String>,
+    /// The claims.
+    pub claims: Vec<Claim>,
+}
+
+/// What one commit does for a lane: it records its last window, and claims its next one.
+#[derive(Clone, Debug, Default)]
+pub struct Turn {
+    /// What was learnt by the calls of the last window.
+    pub words: Vec<BatchWords>,
+    /// The rows of `ledger_work` that this ends.
+    pub done: Vec<Uuid>,
+    /// What is to be claimed.
+    pub claims: Vec<BatchClaims>,
+}
+
+/// What a turn came to.
+#[derive(Clone, Debug, Default)]
+pub struct Turned {
+    /// Positions that are claimed, for each of the turn's claims in their order: these may be sent, and no others.
+    pub claimed: Vec<Vec<Seq>>,
+    /// The windows that were begun, to be named as done in the turn that records them.
+    pub windows: Vec<Uuid>,
+    /// False: the rail is paused or held, and nothing was claimed.
+    pub open: bool,
+    /// Instructions that had a row already.
+    pub already_known: usize,
+    /// Instructions that are not due yet, or whose batch is held; the sweeper brings them again.
+    pub not_now: usize,
+    /// Rows inserted as REJECTED.
+    pub rejected: usize,
+    /// Rows inserted as CANCELLED.
+    pub cancelled: usize,
+    /// Ledger rows that changed by what was learnt.
+    pub recorded: usize,
+    /// Contradictions that were met.
+    pub conflicts: usize,
+    /// What nobody believed.
+    pub exceptions: usize,
+    /// The outbox rows that were committed, to be published from memory.
+    pub outbox: Vec<OutboxRow>,
+}
+
+/// What is to be done about an attempt that came due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Todo {
+    /// Ask the rail.
+    Ask,
+    /// Send it: the ledger has counted the send.
+    Send,
+    /// Make impossible what was prepared, then ask.
+    Fence,
+}
+
+/// An attempt that came due and is this process's now.
+#[derive(Clone, Debug)]
+pub struct DueAttempt {
+    /// Its position.
+    pub seq: Seq,
+    /// Which attempt.
+    pub attempt: i16,
+    /// What is to be done.
+    pub todo: Todo,
+    /// Whether nothing of it can be under way now.
+    pub quiet: bool,
+    /// What the rail calls it.
+    pub handle: Option<String>,
+    /// Payee's address.
+    pub resolved_fa: String,
+    /// How much.
+    pub amount: Money,
+    /// For the rail.
+    pub payee_name: String,
+    /// For the payee's statement.
+    pub narrative: String,
+}
+
+/// What came due of one batch.
+#[derive(Clone, Debug)]
+pub struct DueWork {
+    /// The row of `ledger_work`, to be named as done in the turn that records it.
+    pub work: Uuid,
+    /// The batch.
+    pub batch: BatchId,
+    /// Its short number.
+    pub batch_no: BatchNo,
+    /// The attempts.
+    pub attempts: Vec<DueAttempt>,
+    /// The outbox rows that were committed, to be published from memory.
+    pub outbox: Vec<OutboxRow>,
+}

@@ -1,0 +1,189 @@
+//! A turn of a lane: one commit that records its last window and claims its next one.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::sql_types::{BigInt, Timestamptz};
+use diesel::{ExecuteCopyFromDsl, RunQueryDsl};
+use gctb_domain::{LedgerState, Seq};
+use gctb_events::LedgerEntry;
+use uuid::Uuid;
+
+use super::record::record;
+use super::work::{self, WorkKind, milliseconds};
+use super::{BatchClaims, Holder, Turn, Turned, control};
+use crate::admission::{Admission, Claim, admit};
+use crate::error::DbError;
+use crate::outbox;
+use crate::pool::{Abort, Db, until_first};
+
+impl Db {
+    /// Records what was learnt by the last window, ends its rows in `ledger_work`, and claims the next one: ledger rows, the
+    /// windows, what is left for later and status chunks are one commit. What the answer does not name as claimed may not
+    /// be sent. While the rail is paused or held nothing is claimed, and what was learnt is recorded all the same.
+    ///
+    /// # Errors
+    /// `UnknownBatch` where a claim's batch is not here: nobody may pay what this database does not know. Nothing of the turn
+    /// is done then, or where Postgres refuses.
+    pub fn turn(&self, holder: &Holder, turn: &Turn) -> Result<Turned, DbError> {
+        let doing = "record a window of calls and claim the next";
+        until_first(|| self.transaction(doing, |connection| take_turn(connection, holder, turn)))
+    }
+}
+
+fn take_turn(connection: &mut PgConnection, holder: &Holder, turn: &Turn) -> Result<Turned, Abort> {
+    let clock = clock(connection, holder)?;
+    let mut turned = Turned { open: true, ..Turned::default() };
+    // In order of the batches' ids, so that two turns about the same ones do not wait for each other in a circle.
+    let mut told: Vec<_> = turn.words.iter().collect();
+    told.sort_by_key(|words| words.batch);
+    for words in told {
+        record(connection, holder, words, clock.now, &mut turned)?;
+    }
+    work::delete(connection, &turn.done)?;
+    if turn.claims.is_empty() {
+        return Ok(turned);
+    }
+    turned.open = control::is_open(connection, &holder.backend)?;
+    turned.claimed = vec![Vec::new(); turn.claims.len()];
+    if !turned.open {
+        return Ok(turned);
+    }
+    let mut order: Vec<(usize, &BatchClaims)> = turn.claims.iter().enumerate().collect();
+    order.sort_by_key(|(_, claims)| claims.batch);
+    for (place, claims) in order {
+        turned.claimed[place] = claim(connection, holder, claims, &clock, &mut turned)?;
+    }
+    Ok(turned)
+}
+
+/// Postgres' time, and when a lease that begins now is over for certain.
+#[derive(diesel::QueryableByName)]
+struct Clock {
+    #[diesel(sql_type = Timestamptz)]
+    now: DateTime<Utc>,
+    #[diesel(sql_type = Timestamptz)]
+    quiet_at: DateTime<Utc>,
+}
+
+fn clock(connection: &mut PgConnection, holder: &Holder) -> Result<Clock, Abort> {
+    // Not the transaction's time: a claim that waits for a lock would begin its lease before it has it.
+    Ok(diesel::sql_query("SELECT n AS now, n + $1 * interval '1 millisecond' AS quiet_at FROM clock_timestamp() AS n")
+        .bind::<BigInt, _>(milliseconds(holder.lease + holder.settle))
+        .get_result(connection)?)
+}
+
+fn claim(
+    connection: &mut PgConnection,
+    holder: &Holder,
+    asked: &BatchClaims,
+    clock: &Clock,
+    turned: &mut Turned,
+) -> Result<Vec<Seq>, Abort> {
+    let mut claims: Vec<&Claim> = asked.claims.iter().collect();
+    claims.sort_by_key(|claim| claim.seq);
+    claims.dedup_by_key(|claim| claim.seq);
+    turned.already_known += asked.claims.len() - claims.len();
+    let admission = admit(connection, asked.batch, asked.batch_no, &claims)?;
+    let Admission { now, mut entries, admitted, already_known, not_now, cancelled, rejected } = admission;
+    turned.already_known += already_known;
+    turned.not_now += not_now;
+    turned.cancelled += cancelled;
+    turned.rejected += rejected;
+    insert_claims(connection, holder, asked, &admitted, clock)?;
+    let seqs: Vec<i32> = admitted.iter().map(|claim| claim.seq.0).collect();
+    if !seqs.is_empty() {
+        let window = work::insert(
+            connection,
+            &holder.backend,
+            WorkKind::Window,
+            holder.lease,
+            Some(holder.owner),
+            asked.batch,
+            &seqs,
+        )?;
+        turned.windows.push(window);
+    }
+    entries.extend(admitted.iter().map(|claim| entry(holder, claim, now)));
+    let rows = outbox::insert_status(connection, asked.batch, entries, asked.traceparent.as_deref())?;
+    turned.outbox.extend(rows);
+    Ok(seqs.into_iter().map(Seq).collect())
+}
+
+/// What is told of a claim.
+fn entry(holder: &Holder, claim: &Claim, now: DateTime<Utc>) -> LedgerEntry {
+    LedgerEntry {
+        seq: claim.seq,
+        version: 1,
+        state: LedgerState::Claimed,
+        attempt: 1,
+        backend: Some(holder.backend.clone()),
+        resolved_fa: claim.resolved_fa.clone(),
+        file: None,
+        rail_reference: None,
+        reason: None,
+        message: String::new(),
+        changed_at: now,
+    }
+}
+
+/// Inserts the rows by COPY, which is all or nothing: where somebody has just decided about one of them, none is inserted.
+fn insert_claims(
+    connection: &mut PgConnection,
+    holder: &Holder,
+    asked: &BatchClaims,
+    claims: &[&Claim],
+    clock: &Clock,
+) -> Result<(), Abort> {
+    #[derive(diesel::Insertable)]
+    #[diesel(table_name = crate::schema::payment_ledger, treat_none_as_default_value = false)]
+    struct New<'a> {
+        batch_id: Uuid,
+        seq: i32,
+        batch_no: i64,
+        version: i32,
+        state: i16,
+        attempt: i16,
+        backend: Option<&'a str>,
+        owner: Option<Uuid>,
+        from_fa: &'a str,
+        resolved_fa: &'a str,
+        amount: i64,
+        currency: &'a str,
+        payee_name: &'a str,
+        narrative: &'a str,
+        changed_at: DateTime<Utc>,
+        sends: i16,
+        quiet_at: DateTime<Utc>,
+    }
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<New<'_>> = claims
+        .iter()
+        .map(|claim| New {
+            batch_id: asked.batch.as_uuid(),
+            seq: claim.seq.0,
+            batch_no: asked.batch_no.0,
+            version: 1,
+            state: LedgerState::Claimed.code(),
+            attempt: 1,
+            backend: Some(holder.backend.as_str()),
+            owner: Some(holder.owner),
+            from_fa: &claim.payer_fa,
+            resolved_fa: &claim.resolved_fa,
+            amount: claim.amount.minor(),
+            currency: claim.amount.currency().code(),
+            payee_name: &claim.payee_name,
+            narrative: &claim.narrative,
+            changed_at: clock.now,
+            sends: 1,
+            quiet_at: clock.quiet_at,
+        })
+        .collect();
+    match diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection) {
+        Ok(_) => Ok(()),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Err(Abort::Overtaken),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,10 @@
+DROP TABLE rail_exceptions;
+DROP TABLE rail_controls;
+DROP TABLE ledger_work;
+ALTER TABLE payment_ledger
+    DROP COLUMN sends,
+    DROP COLUMN not_found,
+    DROP COLUMN quiet_at,
+    DROP COLUMN rail_handle,
+    DROP COLUMN evidence,
+    DROP COLUMN past_attempts;
