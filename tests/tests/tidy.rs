@@ -20,7 +20,7 @@ const TOP_FOLDERS: [&str; 6] = ["crates/", "docs/", "deploy/", "migrations/", "p
 
 /// Every crate and how high it stands: a normal dependency leads to a lower one. So a service never depends on a service,
 /// and gctb-runtime does not know gctb-db.
-const LAYERS: [(&str, u8); 15] = [
+const LAYERS: [(&str, u8); 16] = [
     ("gctb-domain", 0),
     ("gctb-connect", 1),
     ("gctb-events", 1),
@@ -32,6 +32,7 @@ const LAYERS: [(&str, u8); 15] = [
     ("gctb-api", 4),
     ("gctb-mapper", 4),
     ("gctb-backend-file", 4),
+    ("gctb-backend-mojaloop", 4),
     ("gctb-status", 4),
     ("gctb-cli", 4),
     ("gctb-simulator", 4),
