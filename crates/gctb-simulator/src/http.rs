@@ -13,13 +13,14 @@ use serde_json::json;
 use crate::bank::{Bank, BankError};
 use crate::faults::{BankChange, MapperChange};
 use crate::mapper::{BadRequest, Mapper, Reply};
+use crate::rail_http;
 
 /// The largest body that is read, in bytes.
 const BODY_LIMIT: usize = 16 * 1024 * 1024;
 /// The most lines of the book in one answer.
 const BOOK_PAGE_LIMIT: usize = 10_000;
 
-/// Adds all routes. The application must hold a [`Mapper`] and a [`Bank`].
+/// Adds all routes. The application must hold a [`Mapper`], a [`Bank`], and what the rails need.
 pub(crate) fn routes(app: &mut web::ServiceConfig) {
     app.app_data(web::PayloadConfig::new(BODY_LIMIT))
         .service(healthz)
@@ -31,7 +32,8 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
         .service(summary)
         .service(book)
         .service(book_of_payment)
-        .service(respond_rest);
+        .service(respond_rest)
+        .configure(rail_http::routes);
 }
 
 #[get("/healthz")]
@@ -114,7 +116,7 @@ async fn respond_rest(bank: web::Data<Bank>) -> HttpResponse {
 }
 
 /// Reads a control's body. What is wrong with it is said: it is the operator's own, and holds nobody's data.
-fn with_change<T: DeserializeOwned>(body: &[u8], apply: impl FnOnce(T) -> HttpResponse) -> HttpResponse {
+pub(crate) fn with_change<T: DeserializeOwned>(body: &[u8], apply: impl FnOnce(T) -> HttpResponse) -> HttpResponse {
     match serde_json::from_slice(body) {
         Ok(change) => apply(change),
         Err(error) => HttpResponse::BadRequest().json(json!({"error": error.to_string()})),

@@ -1,8 +1,11 @@
-//! Plays the parties around the bridge, over real HTTP and real files: an ID account mapper and a bank.
+//! Plays the parties around the bridge, over real HTTP and real files: an ID account mapper, a bank, M-Pesa, Mojaloop.
 //!
-//! It is for demos and tests, and it is a judge: the bank's book is what a test believes when it asks whether somebody
-//! was paid twice. So it shares no code with the bridge, forgives nothing, and keeps its book safe through its own
+//! It is for demos and tests, and it is a judge: the book of a rail is what a test believes when it asks whether somebody
+//! was paid twice. So it shares no code with the bridge, forgives nothing, and keeps its books safe through its own
 //! crashes.
+//!
+//! The rails that are called (Daraja, simple-mpesa, the Mojaloop SDK), their books and their faults are described in
+//! docs/simulator.md.
 //!
 //! # The mapper
 //!
@@ -53,10 +56,19 @@
 //! `GET /bank/book/{payment_ref}` shows what was paid under one reference.
 
 mod bank;
+mod daraja;
 mod faults;
 mod http;
 mod mapper;
+mod mojaloop;
+mod rail_book;
+mod rail_faults;
+mod rail_http;
+mod rail_ids;
+mod rail_settings;
+mod rails;
 mod settings;
+mod simple_mpesa;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -67,11 +79,15 @@ use actix_web::{App, HttpServer, web};
 use thiserror::Error;
 
 use bank::{Bank, Clerk};
+use daraja::Poster;
 use faults::BankControls;
 use mapper::Mapper;
+use rails::Rails;
 
 pub use bank::BankError;
 pub use faults::Variant;
+pub use rail_book::RailError;
+pub use rail_settings::{MpesaSettings, RailSettings, Secret, SimpleMpesaSettings};
 pub use settings::Settings;
 
 /// Why the simulator did not start, or stopped.
@@ -95,6 +111,9 @@ pub enum SimulatorError {
     /// The bank could not open its book or go on.
     #[error("the bank cannot work")]
     Bank(#[source] BankError),
+    /// A rail could not open its book, or what else it needs.
+    #[error("a rail cannot work")]
+    Rail(#[source] RailError),
 }
 
 /// How long requests in hand may take after the simulator was told to stop.
@@ -115,6 +134,8 @@ pub struct Simulator {
     addr: SocketAddr,
     bank: Arc<Bank>,
     mapper: Arc<Mapper>,
+    rails: Arc<Rails>,
+    poster: Poster,
     poll: Duration,
 }
 
@@ -135,7 +156,9 @@ impl Simulator {
         let bank = Bank::open(&settings.bank_root, &settings.book, controls, settings.reject_percent)
             .map_err(SimulatorError::Bank)?;
         let mapper = Arc::new(Mapper::new(settings.mapper_variant));
-        Ok(Self { listener, addr, bank: Arc::new(bank), mapper, poll: settings.bank_poll })
+        let rails = Arc::new(Rails::open(&settings.rails, &settings.book).map_err(SimulatorError::Rail)?);
+        let poster = Poster::new(settings.rails.callbacks_in_flight).map_err(SimulatorError::Rail)?;
+        Ok(Self { listener, addr, bank: Arc::new(bank), mapper, rails, poster, poll: settings.bank_poll })
     }
 
     /// The address it serves, with the port that it got if port 0 was asked for.
@@ -148,17 +171,26 @@ impl Simulator {
     /// # Errors
     /// When the servers cannot run, or the bank can no longer write its book.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<(), SimulatorError> {
-        let Self { listener, addr, bank, mapper, poll } = self;
+        let Self { listener, addr, bank, mapper, rails, poster, poll } = self;
         let mut clerk = Clerk::start(Arc::clone(&bank), poll).map_err(SimulatorError::Serve)?;
-        let (bank, mapper) = (web::Data::from(bank), web::Data::from(mapper));
-        let server =
-            HttpServer::new(move || App::new().app_data(bank.clone()).app_data(mapper.clone()).configure(http::routes))
-                .workers(HTTP_WORKERS)
-                .disable_signals()
-                .shutdown_timeout(SHUTDOWN_LIMIT.as_secs())
-                .listen(listener)
-                .map_err(SimulatorError::Serve)?
-                .run();
+        tokio::spawn(daraja::resume(Arc::clone(&rails), poster.clone()));
+        let (bank, mapper, rails) = (web::Data::from(bank), web::Data::from(mapper), web::Data::from(rails));
+        let app = move || {
+            let poster = web::Data::new(poster.with_own_connections());
+            App::new()
+                .app_data(bank.clone())
+                .app_data(mapper.clone())
+                .app_data(rails.clone())
+                .app_data(poster)
+                .configure(http::routes)
+        };
+        let server = HttpServer::new(app)
+            .workers(HTTP_WORKERS)
+            .disable_signals()
+            .shutdown_timeout(SHUTDOWN_LIMIT.as_secs())
+            .listen(listener)
+            .map_err(SimulatorError::Serve)?
+            .run();
         let handle = server.handle();
         let mut serving = tokio::spawn(server);
         tracing::info!(%addr, "the simulator is ready");

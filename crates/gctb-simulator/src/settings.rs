@@ -9,12 +9,18 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::faults::Variant;
+use crate::rail_settings::RailSettings;
 
-/// Plays an ID account mapper (SPAR) and a bank that works with files, for demos and tests of the bridge.
+/// Plays the parties around the bridge: an ID account mapper, a bank, M-Pesa, Mojaloop.
 ///
 /// The mapper answers POST /mapper/sync/resolve. The bank takes payment files from DIR/outgoing, writes every payment
 /// that it makes into its book, and answers with response files in DIR/incoming. A file that comes twice is paid
-/// twice: the book then shows it. No real money is anywhere near this program.
+/// twice: the book then shows it.
+///
+/// On the same port it answers as Daraja (/oauth, /mpesa), as simple-mpesa (/api) and as the Mojaloop SDK (/transfers,
+/// /parties), each with a book of what was really paid (GET /rails/mpesa/summary) and with faults on request
+/// (PUT /control/faults). docs/simulator.md has every endpoint, reserved number and knob. No real money is anywhere near
+/// this program.
 #[derive(Debug, Clone, Parser)]
 #[command(name = "gctb-simulator", version, about)]
 pub struct Settings {
@@ -49,6 +55,10 @@ pub struct Settings {
     /// Which release of the mapper to play
     #[arg(long, env = "GCTB_SIMULATOR__MAPPER_VARIANT", default_value = "spar23", value_enum, value_name = "NAME")]
     pub mapper_variant: Variant,
+
+    /// The rails that are called.
+    #[command(flatten)]
+    pub rails: RailSettings,
 }
 
 /// Reads a whole number with its unit (`ms`, `s` or `m`). A poll or delay above one hour is a mistake and is refused.

@@ -17,7 +17,7 @@ mod clerk;
 mod decision;
 mod desk;
 mod error;
-mod money;
+pub(crate) mod money;
 mod payment_file;
 mod pickup;
 mod response;
