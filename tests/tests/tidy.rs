@@ -20,7 +20,7 @@ const TOP_FOLDERS: [&str; 6] = ["crates/", "docs/", "deploy/", "migrations/", "p
 
 /// Every crate and how high it stands: a normal dependency leads to a lower one. So a service never depends on a service,
 /// and gctb-runtime does not know gctb-db.
-const LAYERS: [(&str, u8); 16] = [
+const LAYERS: [(&str, u8); 17] = [
     ("gctb-domain", 0),
     ("gctb-connect", 1),
     ("gctb-events", 1),
@@ -33,6 +33,7 @@ const LAYERS: [(&str, u8); 16] = [
     ("gctb-mapper", 4),
     ("gctb-backend-file", 4),
     ("gctb-backend-mojaloop", 4),
+    ("gctb-backend-mpesa", 4),
     ("gctb-status", 4),
     ("gctb-cli", 4),
     ("gctb-simulator", 4),
