@@ -106,6 +106,8 @@ fn dispatch(verb: Verb, environment: Variables, out: &mut dyn Write) -> Result<F
         Verb::Files(verb) => operator::files::run(&verb, out),
         Verb::Exceptions(verb) => operator::exceptions::run(&verb, out),
         Verb::Conflicts(verb) => operator::conflicts::run(&verb, out),
+        Verb::Payments(verb) => operator::payments::run(&verb, out),
+        Verb::Rail(verb) => operator::rail::run(&verb, out),
     }
 }
 

@@ -5,6 +5,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use gctb_domain::BackendName;
 use gctb_events::{Headers, Outgoing, header};
 use gctb_runtime::{Health, KafkaSettings, Producer, ReadFrom, ServiceIdentity, read_topic, settings};
 use gctb_testkit::TestDatabase;
@@ -155,6 +156,39 @@ fn a_file_whose_delivery_is_unclear_waits_for_a_person_and_takes_the_persons_wor
     let late = assert_ended(&resolve(&["--absent"]), 1);
     assert!(late.contains("does not wait for an operator"), "{late}");
     assert_eq!(world.database.value("SELECT evidence AS value FROM operator_actions"), "ticket 4711");
+}
+
+#[test]
+fn a_backend_is_paused_and_resumed_by_hand_and_both_are_recorded() {
+    let Some(world) = World::of("a_backend_is_paused_and_resumed_by_hand_and_both_are_recorded") else { return };
+    let change = |verb: &str, further: &[&str]| {
+        world.gctb(&[&["rail", verb, "mpesa", "--evidence", "ticket 4711"], further].concat())
+    };
+    assert!(assert_ended(&change("pause", &[]), 1).contains("no backend mpesa has ever started"));
+    let mpesa = BackendName::parse("mpesa").expect("a name");
+    world.database.db().introduce_rail(&mpesa).expect("it starts");
+    assert!(assert_ended(&change("pause", &["--dry-run"]), 0).contains("mpesa was OPEN and would be PAUSED"));
+    assert!(assert_ended(&change("pause", &[]), 0).contains("mpesa was OPEN and is PAUSED"));
+    let listed = assert_ended(&world.gctb(&["rail", "list"]), 0);
+    assert!(listed.contains("PAUSED") && listed.contains("ticket 4711"), "{listed}");
+    assert!(assert_ended(&change("resume", &[]), 0).contains("mpesa was PAUSED and is OPEN"));
+    let recorded = world
+        .database
+        .values("SELECT concat_ws(' ', action, target, evidence) AS value FROM operator_actions ORDER BY action_id");
+    assert_eq!(recorded, ["rail pause mpesa ticket 4711", "rail resume mpesa ticket 4711"]);
+}
+
+#[test]
+fn a_word_about_a_payment_that_nobody_knows_is_refused_and_not_recorded() {
+    let Some(world) = World::of("a_word_about_a_payment_that_nobody_knows_is_refused_and_not_recorded") else { return };
+    assert!(assert_ended(&world.gctb(&["payments", "unknown"]), 0).contains("no payment waits for a person"));
+    let resolve = |key: &str, further: &[&str]| {
+        world.gctb(&[&["payments", "resolve", key, "--paid", "--evidence", "ticket 4711"], further].concat())
+    };
+    assert!(assert_ended(&resolve("00000040001P", &[]), 1).contains("is the key of no payment in this database"));
+    assert!(assert_ended(&resolve("00000040001Q", &[]), 2).contains("check character is wrong"));
+    assert_ended(&resolve("00000040001P", &["--not-paid"]), 2);
+    assert_eq!(world.database.value("SELECT count(*)::text AS value FROM operator_actions"), "0");
 }
 
 #[test]

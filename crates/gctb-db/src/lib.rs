@@ -46,7 +46,8 @@ pub use outbox::{LeasedRow, OutboxKind, OutboxRow};
 pub use outgoing_files::{FileState, OutgoingFile, PaymentLine};
 pub use pool::{Db, DbOptions};
 pub use rails::{
-    BatchClaims, BatchWords, DueAttempt, DueWork, Holder, RailControl, RailState, Todo, Turn, Turned, Word,
+    BatchClaims, BatchWords, DueAttempt, DueWork, Holder, PersonsWord, RailControl, RailState, Resolved, Todo, Turn,
+    Turned, WaitingPayment, Word,
 };
 pub use reject::{Decided, Rejection};
 pub use settle::{FileLine, LineException, SettleOutcome};

@@ -1,6 +1,7 @@
 //! What can be typed: verbs, flags, their defaults and their help. It must not know what the verbs do.
 
 pub(crate) mod operator;
+pub(crate) mod rails;
 pub(crate) mod start;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use self::operator::{ConflictsVerb, DeadVerb, ExceptionsVerb, FilesVerb, MigrateArgs, ReplayArgs, TopicsVerb};
+use self::rails::{PaymentsVerb, RailVerb};
 
 /// Most disbursements that `gctb simulate` makes in one run. The eight-digit beneficiary numbers bound it, and ten
 /// million already take an hour.
@@ -46,6 +48,10 @@ pub(crate) enum Verb {
     Exceptions(ExceptionsVerb),
     #[command(subcommand)]
     Conflicts(ConflictsVerb),
+    #[command(subcommand)]
+    Payments(PaymentsVerb),
+    #[command(subcommand)]
+    Rail(RailVerb),
 }
 
 /// Where the bridge's API is.

@@ -287,7 +287,7 @@ fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
 }
 
 /// Evidence that says nothing is none.
-fn evidence(text: &str) -> Result<String, &'static str> {
+pub(super) fn evidence(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
     if text.is_empty() { Err("say who confirmed it, when, and where that is kept") } else { Ok(text.to_owned()) }
 }

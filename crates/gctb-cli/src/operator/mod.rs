@@ -5,6 +5,8 @@ pub(crate) mod dead;
 pub(crate) mod exceptions;
 pub(crate) mod files;
 pub(crate) mod migrate;
+pub(crate) mod payments;
+pub(crate) mod rail;
 pub(crate) mod replay;
 pub(crate) mod topics;
 

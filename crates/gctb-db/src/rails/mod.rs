@@ -5,6 +5,7 @@
 
 mod control;
 mod due;
+mod operator;
 mod record;
 mod row;
 mod turn;
@@ -20,6 +21,7 @@ use crate::admission::Claim;
 use crate::outbox::OutboxRow;
 
 pub use control::{RailControl, RailState};
+pub use operator::{PersonsWord, Resolved, WaitingPayment};
 
 /// A process that acts for a backend, and for how long by one claim.
 #[derive(Clone, Debug)]

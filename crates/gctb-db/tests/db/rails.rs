@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use gctb_db::{
-    BatchClaims, BatchWords, Claim, ControlState, Db, DueAttempt, DueWork, Holder, RailState, Todo, Turn, Turned, Word,
+    BatchClaims, BatchWords, Claim, ControlState, Db, DueAttempt, DueWork, Holder, PersonsWord, RailState, Resolved,
+    Todo, Turn, Turned, Word,
 };
 use gctb_domain::paying::{Dedupe, Learnt, RailKind};
-use gctb_domain::{BackendName, Seq};
+use gctb_domain::{BackendName, LedgerState, RailKey, Seq};
 use gctb_testkit::TestDatabase;
 use uuid::Uuid;
 
@@ -302,6 +303,44 @@ fn a_word_about_another_amount_or_another_backends_payment_moves_nothing_and_is_
     assert_eq!(ledger(&database, &batch), ["0:3:1:mpesa"]);
     let kinds = database.values("SELECT kind AS value FROM rail_exceptions ORDER BY exception_id");
     assert_eq!(kinds, ["amount_differs", "not_ours", "other_attempt", "unknown_instruction"]);
+}
+
+#[test]
+fn i3_a_persons_word_needs_an_unknown_end_a_quiet_attempt_and_nothing_heard_against_it() {
+    let Some(database) = gctb_testkit::database("i3_a_persons_word_needs") else { return };
+    let db = database.db();
+    let me = Holder { kind: BLIND, ..process(LONG) };
+    let batch = stored(db, &[Item::Accepted(100); 3]);
+    let windows = claim(db, &me, &batch, 3).windows;
+    let key = |seq: i32, attempt: i16| RailKey::new(batch.no, Seq(seq), attempt).expect("fits");
+    let paid = PersonsWord::Paid { rail_reference: Some("slip-7".to_owned()) };
+    let resolve = |key: RailKey, word: &PersonsWord, dry_run: bool| {
+        db.resolve_payment(key, word, "clerk", "ticket 4711", dry_run).expect("Postgres is there")
+    };
+    assert!(matches!(resolve(key(0, 1), &paid, false), Resolved::NotUnknown(LedgerState::Claimed)));
+    tell(db, &me, &batch, (0..3).map(|seq| word(seq, Learnt::Nothing)).collect(), windows);
+    assert_eq!(db.waiting_payments(10).expect("Postgres is there").len(), 3);
+    assert!(matches!(resolve(key(0, 1), &paid, false), Resolved::NotQuiet(rest) if rest > NONE));
+    db.execute_sql(
+        "UPDATE payment_ledger SET quiet_at = now(), evidence = CASE seq WHEN 2 THEN 'Accepted: it has it' END",
+    )
+    .expect("time passes, and something is heard");
+    assert!(matches!(resolve(key(0, 2), &paid, false), Resolved::OtherAttempt(1)));
+    assert!(matches!(resolve(key(2, 1), &PersonsWord::NotPaid, false), Resolved::Contradicted(_)));
+    assert!(matches!(resolve(key(0, 1), &paid, true), Resolved::Taken(rows) if rows.is_empty()), "a dry run");
+    assert_eq!(count(&database, "operator_actions"), "0");
+
+    assert!(matches!(resolve(key(0, 1), &paid, false), Resolved::Taken(rows) if told(&rows).len() == 1));
+    assert!(matches!(resolve(key(1, 1), &PersonsWord::NotPaid, false), Resolved::Taken(_)));
+    assert!(matches!(resolve(key(0, 1), &paid, false), Resolved::NotUnknown(LedgerState::Paid)), "said once");
+    assert_eq!(ledger(&database, &batch), ["0:7:3:mpesa", "1:6:3:mpesa", "2:5:2:mpesa"]);
+    let actions = database
+        .values("SELECT concat_ws(' ', actor, action, target, evidence) AS value FROM operator_actions ORDER BY 1");
+    let recorded = |word: &str, seq| format!("clerk payments resolve --{word} {} ticket 4711", key(seq, 1));
+    assert_eq!(actions, [recorded("not-paid", 1), recorded("paid", 0)]);
+    let waiting: Vec<i32> = db.waiting_payments(10).expect("Postgres is there").iter().map(|row| row.seq).collect();
+    assert_eq!((waiting, forgotten(&database)), (vec![2], Vec::new()));
+    assert_eq!(taken(&take_up(db, &me).expect("another attempt")), ["1:2:Send:false"]);
 }
 
 /// Whatever is learnt, by whomever, in whatever order: an open row always has somebody who will look at it.

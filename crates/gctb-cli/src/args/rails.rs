@@ -1,0 +1,120 @@
+//! What operators type about rails that are called: payments of which nobody knows the end, and backends that may not pay.
+
+use clap::{ArgGroup, Args, Subcommand};
+use gctb_domain::{BackendName, RailKey};
+
+use super::operator::{DatabaseArgs, ListArgs, evidence};
+
+/// Look at payments over called rails of which nobody knows the end, and say what a person found out
+#[derive(Debug, Subcommand)]
+pub(crate) enum PaymentsVerb {
+    Unknown(PaymentsUnknownArgs),
+    Resolve(PaymentsResolveArgs),
+}
+
+/// List the payments that wait for a person, those that wait longest first
+///
+/// KEY is what the rail's own books know a payment by. A payment that is not quiet may still be under way.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb payments unknown --limit 20")]
+pub(crate) struct PaymentsUnknownArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// Record what the rail's books say about a payment of which nobody knows the end
+///
+/// --paid: the rail paid it. --not-paid: the rail did not and never will, and its backend may try again. A wrong --not-paid
+/// pays somebody twice: have the rail's word in writing. Refused while a request may still be under way, and where it goes
+/// against what was heard.
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("word").required(true),
+    after_help = "Example: gctb payments resolve 00000040001P --paid --rail-reference SG632NMUAB --evidence 'statement of 3 July, ticket 4711'"
+)]
+pub(crate) struct PaymentsResolveArgs {
+    /// The payment's key, as `gctb payments unknown` lists it
+    #[arg(value_name = "KEY", value_parser = key)]
+    pub(crate) key: RailKey,
+    /// The rail paid it
+    #[arg(long, group = "word")]
+    pub(crate) paid: bool,
+    /// The rail did not pay it and never will
+    #[arg(long, group = "word")]
+    pub(crate) not_paid: bool,
+    /// The rail's own reference of the payment
+    #[arg(long, value_name = "TEXT", requires = "paid")]
+    pub(crate) rail_reference: Option<String>,
+    /// Who said so, when and where it is kept; recorded with your user name
+    #[arg(long, value_name = "TEXT", value_parser = evidence)]
+    pub(crate) evidence: String,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Only say whether the word would be taken
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// Stop and start what a backend pays over a called rail
+#[derive(Debug, Subcommand)]
+pub(crate) enum RailVerb {
+    List(RailListArgs),
+    Pause(RailPauseArgs),
+    Resume(RailResumeArgs),
+}
+
+/// List the backends with what stands about each
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb rail list")]
+pub(crate) struct RailListArgs {
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Print one JSON object per backend instead of a table
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Have a backend pay nobody until it is resumed
+///
+/// Calls that are under way end, and what became of earlier ones is still asked and recorded. When it returns, no claim that
+/// began before is still being made.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example: gctb rail pause mpesa --evidence 'the operator of the rail asked for it, ticket 4711'"
+)]
+pub(crate) struct RailPauseArgs {
+    #[command(flatten)]
+    pub(crate) change: RailChangeArgs,
+}
+
+/// Have a backend pay again that was paused, or that its rail refused
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb rail resume mpesa --evidence 'funds arrived, ticket 4712'")]
+pub(crate) struct RailResumeArgs {
+    #[command(flatten)]
+    pub(crate) change: RailChangeArgs,
+}
+
+/// What both take.
+#[derive(Debug, Args)]
+pub(crate) struct RailChangeArgs {
+    /// The backend's name, as its settings give it
+    #[arg(value_name = "BACKEND", value_parser = backend)]
+    pub(crate) backend: BackendName,
+    /// Why; recorded with your user name
+    #[arg(long, value_name = "TEXT", value_parser = evidence)]
+    pub(crate) evidence: String,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Only say what would change
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+fn key(text: &str) -> Result<RailKey, String> {
+    RailKey::parse(text).map_err(|error| error.to_string())
+}
+
+fn backend(text: &str) -> Result<BackendName, String> {
+    BackendName::parse(text).map_err(|error| error.to_string())
+}

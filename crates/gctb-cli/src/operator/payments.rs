@@ -1,0 +1,184 @@
+//! `gctb payments`: payments over called rails of which nobody knows the end, and what a person found out.
+
+use std::io::Write;
+
+use gctb_db::{PersonsWord, Resolved, WaitingPayment};
+use gctb_domain::{BatchNo, RailKey, Seq};
+use serde_json::{Value, json};
+
+use super::time::shown;
+use super::{actor, cut_notice, reach};
+use crate::Finding;
+use crate::args::rails::{PaymentsResolveArgs, PaymentsUnknownArgs, PaymentsVerb};
+use crate::error::CliError;
+use crate::sums::Sums;
+use crate::table::{number, with_header};
+
+/// Lists or resolves.
+pub(crate) fn run(verb: &PaymentsVerb, out: &mut dyn Write) -> Result<Finding, CliError> {
+    match verb {
+        PaymentsVerb::Unknown(args) => unknown(args, out),
+        PaymentsVerb::Resolve(args) => resolve(args, out),
+    }
+}
+
+fn unknown(args: &PaymentsUnknownArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
+    let args = &args.list;
+    let rows = reach::database(&args.database).waiting_payments(i64::from(args.limit))?;
+    if args.json {
+        for row in &rows {
+            writeln!(out, "{}", as_json(row))?;
+        }
+    } else if rows.is_empty() {
+        writeln!(out, "no payment waits for a person")?;
+    } else {
+        writeln!(out, "{}", table_of(&rows))?;
+    }
+    cut_notice(rows.len(), args.limit);
+    Ok(Finding::Good)
+}
+
+fn table_of(rows: &[WaitingPayment]) -> comfy_table::Table {
+    let header = [
+        "key",
+        "backend",
+        "sender",
+        "transaction",
+        "reference",
+        "sum",
+        "the rail calls it",
+        "since",
+        "quiet",
+        "last words",
+    ];
+    let mut table = with_header(header);
+    for row in rows {
+        table.add_row([
+            key(row).into(),
+            (&row.backend).into(),
+            (&row.sender_id).into(),
+            (&row.transaction_id).into(),
+            (&row.request_id).into(),
+            number(sum(row)),
+            row.rail_handle.as_deref().unwrap_or_default().into(),
+            shown(row.since).into(),
+            (if row.quiet { "yes" } else { "not yet" }).into(),
+            row.evidence.as_ref().unwrap_or(&row.message).into(),
+        ]);
+    }
+    table
+}
+
+fn as_json(row: &WaitingPayment) -> Value {
+    json!({
+        "key": key(row),
+        "backend": row.backend,
+        "sender": row.sender_id,
+        "transaction": row.transaction_id,
+        "reference": row.request_id,
+        "sum": sum(row),
+        "the_rail_calls_it": row.rail_handle,
+        "since": shown(row.since),
+        "quiet": row.quiet,
+        "message": row.message,
+        "evidence": row.evidence,
+    })
+}
+
+/// The key that the rail knows the payment by.
+fn key(row: &WaitingPayment) -> String {
+    RailKey::new(BatchNo(row.batch_no), Seq(row.seq), row.attempt).map_or_else(|_| String::new(), |key| key.to_string())
+}
+
+fn sum(row: &WaitingPayment) -> String {
+    let mut sums = Sums::default();
+    if sums.add_minor_total(&row.currency, i128::from(row.amount)) {
+        sums.to_string()
+    } else {
+        format!("{} {} in minor units", row.currency, row.amount)
+    }
+}
+
+fn resolve(args: &PaymentsResolveArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
+    let word = if args.paid {
+        PersonsWord::Paid { rail_reference: args.rail_reference.clone() }
+    } else {
+        PersonsWord::NotPaid
+    };
+    let db = reach::database(&args.database);
+    let resolved = db.resolve_payment(args.key, &word, &actor::name(), &args.evidence, args.dry_run)?;
+    if let Some(why) = refusal(args.key, &resolved) {
+        eprintln!("gctb: {why}");
+        return Ok(Finding::Bad);
+    }
+    let doing = if args.dry_run { "can be recorded" } else { "is recorded" };
+    let then = match word {
+        PersonsWord::Paid { .. } => "the payment is closed as paid",
+        PersonsWord::NotPaid => "its backend decides whether another attempt follows",
+    };
+    writeln!(out, "{}: your word {doing}; {then}", args.key)?;
+    Ok(Finding::Good)
+}
+
+/// Why a person's word was not taken, and nothing was done.
+fn refusal(key: RailKey, resolved: &Resolved) -> Option<String> {
+    let why = match resolved {
+        Resolved::Taken(_) => return None,
+        Resolved::NoSuchPayment => "is the key of no payment in this database".to_owned(),
+        Resolved::OtherAttempt(attempt) => {
+            format!("names attempt {}, and the ledger is at attempt {attempt}", key.attempt())
+        }
+        Resolved::NotUnknown(state) => format!("is {state} and does not wait for a person"),
+        Resolved::NotQuiet(rest) => format!("may still be under way for {} s", rest.as_secs() + 1),
+        Resolved::Contradicted(heard) => format!("cannot be resolved so, since this was heard of the rail: {heard}"),
+    };
+    Some(format!("{key} {why}; nothing was done."))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use gctb_domain::LedgerState;
+
+    use super::*;
+
+    fn waiting() -> WaitingPayment {
+        WaitingPayment {
+            backend: "mpesa".into(),
+            batch_no: 1,
+            seq: 0,
+            attempt: 1,
+            sender_id: "payments.openg2p.org".into(),
+            transaction_id: "t-1".into(),
+            request_id: "r-1".into(),
+            amount: 100_050,
+            currency: "KES".into(),
+            rail_handle: Some("AG_7".into()),
+            message: "no answer".into(),
+            evidence: None,
+            since: chrono::DateTime::UNIX_EPOCH,
+            quiet: false,
+        }
+    }
+
+    #[test]
+    fn a_waiting_payment_is_shown_with_its_key_and_its_exact_sum() {
+        let shown = table_of(&[waiting()]).to_string();
+        for words in ["00000040001P", "KES 1000.50", "not yet", "no answer", "AG_7"] {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+        assert_eq!(as_json(&waiting())["key"], "00000040001P");
+    }
+
+    #[test]
+    fn a_refused_word_says_why() {
+        let key = RailKey::parse("00000040001P").expect("a key");
+        let why = |resolved: Resolved| refusal(key, &resolved).unwrap_or_default();
+        assert_eq!(refusal(key, &Resolved::Taken(Vec::new())), None);
+        assert!(why(Resolved::NotUnknown(LedgerState::Paid)).contains("is PAID"));
+        assert!(why(Resolved::NotQuiet(Duration::from_millis(1_500))).contains("for 2 s"));
+        assert!(why(Resolved::OtherAttempt(2)).contains("names attempt 1, and the ledger is at attempt 2"));
+        assert!(why(Resolved::Contradicted("Accepted: it has it".into())).contains("Accepted: it has it"));
+    }
+}
