@@ -3,6 +3,7 @@
 //! A file is put once: DELIVERING and the hash of the bytes are committed before the put, the put is create-only, and a
 //! file that is found in DELIVERING is looked for, never put again by itself.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use gctb_db::{Beginning, Db, DbError, FileState, OutgoingFile, PutNumber, PutOutcome};
@@ -33,6 +34,8 @@ pub struct Deliveries {
     /// Since when puts fail with nothing to be seen. Time counts, not puts: many files that meet one short outage of the
     /// folder would all wait for the longest time.
     failing_since: Option<Instant>,
+    /// Files whose delivery is unclear and of which that has been said: each is looked for at every look.
+    told_unclear: HashSet<String>,
     bank: Component,
     database: Component,
     heartbeat: Heartbeat,
@@ -63,6 +66,7 @@ impl Deliveries {
             settings,
             owner: Uuid::new_v4(),
             failing_since: None,
+            told_unclear: HashSet::new(),
             bank: health.component("bank folder"),
             database: health.component("payment files"),
             heartbeat: health.heartbeat("deliveries", SILENCE_MAX),
@@ -175,14 +179,18 @@ impl Deliveries {
     ///
     /// # Errors
     /// Where Postgres refuses.
-    pub fn look(&self) -> Result<(), DbError> {
+    pub fn look(&mut self) -> Result<(), DbError> {
         let recovered =
             self.db.recover_deliveries(&self.backend, self.recover_after_seconds(), |file| found(&self.store, file))?;
+        let unclear =
+            |(name, outcome): &(String, PutOutcome)| (*outcome != PutOutcome::Delivered).then(|| name.clone());
+        let told = std::mem::replace(&mut self.told_unclear, recovered.iter().filter_map(unclear).collect());
         for (name, outcome) in recovered {
             match outcome {
                 PutOutcome::Delivered => {
                     tracing::info!(file = %name, "a payment file whose delivery broke off is at the bank")
                 }
+                PutOutcome::Unclear | PutOutcome::NothingSeen { .. } if told.contains(&name) => {}
                 PutOutcome::Unclear | PutOutcome::NothingSeen { .. } => {
                     tracing::warn!(file = %name, "a payment file whose delivery broke off is not to be seen: gctb files resolve");
                 }
