@@ -5,13 +5,13 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use diesel::ExecuteCopyFromDsl;
 use diesel::pg::PgConnection;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use gctb_domain::{BackendName, BatchId, BatchNo, LedgerState};
+use gctb_domain::{BackendName, BatchId, BatchNo};
 use gctb_events::LedgerEntry;
 use uuid::Uuid;
 
 use crate::admission::{Admission, Claim, admit};
 use crate::error::DbError;
+use crate::ledger::{self, all_or_none};
 use crate::outbox::{self, OutboxRow};
 use crate::outgoing_files;
 use crate::pool::{Abort, Db, until_first};
@@ -160,19 +160,7 @@ fn place<'a>(
 ) -> Vec<Claimed<'a>> {
     let claimed = |claim: &&'a Claim| {
         let (file_id, file) = places.get(&claim.group())?;
-        let entry = LedgerEntry {
-            seq: claim.seq,
-            version: 1,
-            state: LedgerState::Claimed,
-            attempt: 1,
-            backend: Some(backend.clone()),
-            resolved_fa: claim.resolved_fa.clone(),
-            file: Some(file.clone()),
-            rail_reference: None,
-            reason: None,
-            message: String::new(),
-            changed_at: now,
-        };
+        let entry = ledger::claimed(claim.seq, backend, &claim.resolved_fa, Some(file), now);
         Some(Claimed { claim, file_id: *file_id, entry })
     };
     claims.iter().filter_map(claimed).collect()
@@ -224,11 +212,7 @@ fn insert_claims(connection: &mut PgConnection, asked: &Asked<'_>, claimed: &[Cl
             changed_at: entry.changed_at,
         })
         .collect();
-    match diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection) {
-        Ok(_) => Ok(()),
-        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Err(Abort::Overtaken),
-        Err(error) => Err(error.into()),
-    }
+    all_or_none(diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection))
 }
 
 /// The files of this process after the commit: their ids, and how many rows it has put into each.

@@ -1,9 +1,10 @@
 //! The ledger's row as its writers see it, and the inserts by which somebody decides first.
 
 use chrono::{DateTime, Utc};
-use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryResult, RunQueryDsl};
 use gctb_domain::{BackendName, BatchId, BatchNo, IllegalTransition, LedgerState, News, ReasonCode, Seq, Step};
 use gctb_events::LedgerEntry;
 
@@ -166,6 +167,39 @@ pub(crate) fn standing(connection: &mut PgConnection, batch: BatchId, seqs: &[i3
         rows.extend(found);
     }
     Ok(rows)
+}
+
+/// What is told of a first claim.
+pub(crate) fn claimed(
+    seq: Seq,
+    backend: &BackendName,
+    resolved_fa: &str,
+    file: Option<&str>,
+    now: DateTime<Utc>,
+) -> LedgerEntry {
+    LedgerEntry {
+        seq,
+        version: 1,
+        state: LedgerState::Claimed,
+        attempt: 1,
+        backend: Some(backend.clone()),
+        resolved_fa: resolved_fa.to_owned(),
+        file: file.map(str::to_owned),
+        rail_reference: None,
+        reason: None,
+        message: String::new(),
+        changed_at: now,
+    }
+}
+
+/// What became of a COPY of claims, which is all or nothing: where somebody has just decided about one of them, none is
+/// inserted.
+pub(crate) fn all_or_none(copied: QueryResult<usize>) -> Result<(), Abort> {
+    match copied {
+        Ok(_) => Ok(()),
+        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Err(Abort::Overtaken),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// A row by which somebody decides that an instruction is not paid at all.

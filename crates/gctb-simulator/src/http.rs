@@ -86,13 +86,14 @@ async fn summary(bank: web::Data<Bank>) -> HttpResponse {
     at_the_desk(move || Ok(json!(bank.summary()).to_string())).await
 }
 
-/// Which part of the book: from `offset` (default 0), at most `limit` payments (default 1,000, at most 10,000).
+/// Which part of a book: from `offset` (default 0), at most `limit` payments (default 1,000, at most 10,000).
 #[derive(Deserialize)]
-struct Page {
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
     #[serde(default)]
-    offset: u64,
+    pub(crate) offset: u64,
     #[serde(default = "default_page")]
-    limit: usize,
+    pub(crate) limit: usize,
 }
 
 fn default_page() -> usize {

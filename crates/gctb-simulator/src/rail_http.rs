@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use crate::daraja::{self, Poster};
-use crate::http::with_change;
+use crate::http::{Page, with_change};
 use crate::mojaloop;
 use crate::rail_faults::{FaultPlan, Rail};
 use crate::rails::Rails;
@@ -33,19 +33,6 @@ pub(crate) fn routes(app: &mut web::ServiceConfig) {
         .service(show_simple_mpesa)
         .service(change_simple_mpesa)
         .service(forget);
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Page {
-    #[serde(default)]
-    offset: u64,
-    #[serde(default = "default_page")]
-    limit: usize,
-}
-
-fn default_page() -> usize {
-    1000
 }
 
 #[get("/rails/{rail}/summary")]

@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::{BigInt, Timestamptz};
 use diesel::{ExecuteCopyFromDsl, RunQueryDsl};
 use gctb_domain::{LedgerState, Seq};
-use gctb_events::LedgerEntry;
 use uuid::Uuid;
 
 use super::record::record;
@@ -14,6 +12,7 @@ use super::work::{self, WorkKind, milliseconds};
 use super::{BatchClaims, Holder, Turn, Turned, control};
 use crate::admission::{Admission, Claim, admit};
 use crate::error::DbError;
+use crate::ledger::{all_or_none, claimed};
 use crate::outbox;
 use crate::pool::{Abort, Db, until_first};
 
@@ -104,27 +103,11 @@ fn claim(
         )?;
         turned.windows.push(window);
     }
-    entries.extend(admitted.iter().map(|claim| entry(holder, claim, now)));
+    let told = |claim: &&Claim| claimed(claim.seq, &holder.backend, &claim.resolved_fa, None, now);
+    entries.extend(admitted.iter().map(told));
     let rows = outbox::insert_status(connection, asked.batch, entries, asked.traceparent.as_deref())?;
     turned.outbox.extend(rows);
     Ok(seqs.into_iter().map(Seq).collect())
-}
-
-/// What is told of a claim.
-fn entry(holder: &Holder, claim: &Claim, now: DateTime<Utc>) -> LedgerEntry {
-    LedgerEntry {
-        seq: claim.seq,
-        version: 1,
-        state: LedgerState::Claimed,
-        attempt: 1,
-        backend: Some(holder.backend.clone()),
-        resolved_fa: claim.resolved_fa.clone(),
-        file: None,
-        rail_reference: None,
-        reason: None,
-        message: String::new(),
-        changed_at: now,
-    }
 }
 
 /// Inserts the rows by COPY, which is all or nothing: where somebody has just decided about one of them, none is inserted.
@@ -181,9 +164,5 @@ fn insert_claims(
             quiet_at: clock.quiet_at,
         })
         .collect();
-    match diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection) {
-        Ok(_) => Ok(()),
-        Err(DieselError::DatabaseError(DatabaseErrorKind::UniqueViolation, _)) => Err(Abort::Overtaken),
-        Err(error) => Err(error.into()),
-    }
+    all_or_none(diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection))
 }
