@@ -197,13 +197,15 @@ fn not_found(rules: Rules, rail: RailKind, standing: Standing) -> Decision {
     if !standing.quiet && rules.quarantine {
         return Decision::Unknown(Next::Ask);
     }
+    if standing.not_found >= NOT_FOUND_MAX && rules.contradiction {
+        return Decision::Unknown(Next::Operator);
+    }
     if rail.two_phase {
         return Decision::Unknown(Next::Fence);
     }
-    let contradicts = standing.not_found >= NOT_FOUND_MAX && rules.contradiction;
     Decision::Unknown(match rail.dedupes {
-        Dedupe::OncePaid | Dedupe::OnceSeen if !contradicts => Next::SendAgain,
-        Dedupe::Never | Dedupe::OncePaid | Dedupe::OnceSeen => Next::Operator,
+        Dedupe::OncePaid | Dedupe::OnceSeen => Next::SendAgain,
+        Dedupe::Never => Next::Operator,
     })
 }
 

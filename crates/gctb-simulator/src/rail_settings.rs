@@ -8,7 +8,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Args;
+use clap::{Args, Parser};
 
 /// A text that is not printed: people put the credentials of a sandbox here.
 #[derive(Clone)]
@@ -183,5 +183,17 @@ fn in_flight(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number @ 1..=10_000) => Ok(number),
         _ => Err("expected a number from 1 to 10000".to_owned()),
+    }
+}
+
+impl Default for RailSettings {
+    /// What the command line's defaults are.
+    fn default() -> Self {
+        #[derive(Parser)]
+        struct Alone {
+            #[command(flatten)]
+            rails: RailSettings,
+        }
+        Alone::parse_from(["gctb-simulator"]).rails
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use diesel::{OptionalExtension, RunQueryDsl};
-use gctb_domain::paying::{Next, may_try_again, take_over};
+use gctb_domain::paying::{Dedupe, Next, may_try_again, take_over};
 use gctb_domain::{BackendName, BatchId, LedgerState, News};
 use uuid::Uuid;
 
@@ -94,7 +94,7 @@ fn take_up(connection: &mut PgConnection, holder: &Holder) -> Result<Option<DueW
     let outbox = outbox::insert_status(connection, batch, entries, work.traceparent.as_deref())?;
     later.insert(connection, &holder.backend, batch)?;
     // Never the same row again: its former owner may come back and call it done.
-    work::delete(connection, &[work.work_id])?;
+    work::end(connection, work.work_id)?;
     let seqs: Vec<i32> = attempts.iter().map(|attempt: &DueAttempt| attempt.seq.0).collect();
     let id = if seqs.is_empty() {
         work.work_id
@@ -127,7 +127,8 @@ impl Taking<'_> {
         }
         match kind {
             WorkKind::Window | WorkKind::Ask if open => self.ask(row),
-            WorkKind::Fence if open => self.hand_out(Todo::Fence, row),
+            WorkKind::Fence if open && row.quiet => self.hand_out(Todo::Fence, row),
+            WorkKind::Fence if open => self.ask(row),
             WorkKind::Send if open => self.send_again(row, state),
             WorkKind::Retry if state == LedgerState::NotPaid => self.try_again(row),
             // Decided meanwhile, or a person's.
@@ -142,7 +143,13 @@ impl Taking<'_> {
 
     fn ask(&mut self, mut row: RailRow) -> Result<(), Abort> {
         match take_over(self.holder.kind) {
-            Next::Ask | Next::SendAgain | Next::Fence => self.hand_out(Todo::Ask, row),
+            Next::Ask | Next::SendAgain | Next::Fence => {
+                if row.ledger.state()? == LedgerState::Claimed && row.sends > 0 {
+                    // It may have been sent, and its sender is gone: whatever this question comes to, that send stays counted.
+                    self.news(&mut row, News::Unknown, "an answer is missing")?;
+                }
+                self.hand_out(Todo::Ask, row)
+            }
             Next::Operator => {
                 self.news(&mut row, News::Unknown, "an answer is missing, and the rail cannot be asked")?;
                 self.later.add(WorkKind::Operator, Duration::ZERO, row.ledger.seq);
@@ -155,6 +162,9 @@ impl Taking<'_> {
     /// The same attempt, under the same key.
     fn send_again(&mut self, mut row: RailRow, state: LedgerState) -> Result<(), Abort> {
         let never_left = state == LedgerState::Claimed && row.sends == 0;
+        let dedupes = self.holder.kind.dedupes != Dedupe::Never && !self.holder.kind.two_phase;
+        // Decided some time ago: it must still be so.
+        let may_repeat = dedupes && state == LedgerState::Unknown && row.quiet;
         match self.control {
             ControlState::Held => {
                 self.later.add(WorkKind::Send, self.holder.retry_after, row.ledger.seq);
@@ -169,7 +179,7 @@ impl Taking<'_> {
             // It may have been paid: only the rail or a person can say.
             ControlState::Cancelled => self.ask(row),
             // Never twice at once: what was sent before must be over.
-            ControlState::Open if !never_left && !row.quiet => self.ask(row),
+            ControlState::Open if !never_left && !may_repeat => self.ask(row),
             ControlState::Open => {
                 row.begin_send(self.holder);
                 self.hand_out(Todo::Send, row)

@@ -53,6 +53,9 @@ pub struct Word {
     pub attempt: i16,
     /// What.
     pub learnt: Learnt,
+    /// How many sends the ledger had counted when the rail was sent it or asked; 0 where the bearer cannot know. What was asked
+    /// before a later send says nothing about that one.
+    pub sends: i16,
     /// Whether nothing of the attempt could be under way when the rail was asked. Never for the answer to a send.
     pub quiet: bool,
     /// Whether the rail has confirmed that what was prepared is impossible.
@@ -76,6 +79,9 @@ pub struct Word {
 pub struct BatchWords {
     /// The batch.
     pub batch: BatchId,
+    /// The row of `ledger_work` that the calls were for, which ends with this. None: nobody's in particular, such as a callback.
+    /// Where the row is gone, these words were told before or a successor has taken over: they come from somebody else.
+    pub work: Option<Uuid>,
     /// The trace to go on with.
     pub traceparent: Option<String>,
     /// What was learnt.
@@ -100,8 +106,6 @@ pub struct BatchClaims {
 pub struct Turn {
     /// What was learnt by the calls of the last window.
     pub words: Vec<BatchWords>,
-    /// The rows of `ledger_work` that this ends.
-    pub done: Vec<Uuid>,
     /// What is to be claimed.
     pub claims: Vec<BatchClaims>,
 }
@@ -111,8 +115,8 @@ pub struct Turn {
 pub struct Turned {
     /// Positions that are claimed, for each of the turn's claims in their order: these may be sent, and no others.
     pub claimed: Vec<Vec<Seq>>,
-    /// The windows that were begun, to be named as done in the turn that records them.
-    pub windows: Vec<Uuid>,
+    /// The window of each of the turn's claims, where something is claimed: the work of the words about it.
+    pub windows: Vec<Option<Uuid>>,
     /// False: the rail is paused or held, and nothing was claimed.
     pub open: bool,
     /// Instructions that had a row already.
@@ -153,6 +157,8 @@ pub struct DueAttempt {
     pub attempt: i16,
     /// What is to be done.
     pub todo: Todo,
+    /// How many sends the ledger has counted: the words about this carry it.
+    pub sends: i16,
     /// Whether nothing of it can be under way now.
     pub quiet: bool,
     /// What the rail calls it.
@@ -170,7 +176,7 @@ pub struct DueAttempt {
 /// What came due of one batch.
 #[derive(Clone, Debug)]
 pub struct DueWork {
-    /// The row of `ledger_work`, to be named as done in the turn that records it.
+    /// The row of `ledger_work`: the work of the words about it.
     pub work: Uuid,
     /// The batch.
     pub batch: BatchId,

@@ -24,21 +24,26 @@ const EVIDENCE_CHARS_MAX: usize = 200;
 /// How often the wait for another attempt is doubled.
 const DOUBLINGS_MAX: u32 = 10;
 
-/// Records what was learnt about instructions of one batch.
+/// Records what was learnt about instructions of one batch. `window` are the positions of the work that the words are about,
+/// where it was still this process's: whoever of them is open after this and was given nothing to wait for is asked about.
 pub(super) fn record(
     connection: &mut PgConnection,
     holder: &Holder,
     told: &BatchWords,
+    window: Option<Vec<i32>>,
     now: DateTime<Utc>,
     turned: &mut Turned,
 ) -> Result<(), Abort> {
-    if told.words.is_empty() {
+    let in_hand = told.work.is_none() || window.is_some();
+    let window = window.unwrap_or_default();
+    let seqs: Vec<i32> = told.words.iter().map(|word| word.seq.0).chain(window.iter().copied()).collect();
+    if seqs.is_empty() {
         return Ok(());
     }
-    let seqs = told.words.iter().map(|word| word.seq.0).collect();
     let mut rows: BTreeMap<i32, RailRow> =
         row::read(connection, told.batch, seqs, holder.settle)?.into_iter().map(|row| (row.ledger.seq, row)).collect();
     let mut judgement = Judgement {
+        in_hand,
         holder,
         batch: told.batch,
         later: Later::default(),
@@ -47,6 +52,11 @@ pub(super) fn record(
     };
     for word in &told.words {
         judgement.judge(word, rows.get_mut(&word.seq.0))?;
+    }
+    for seq in window {
+        if let Some(row) = rows.get(&seq) {
+            judgement.leave_to_somebody(row)?;
+        }
     }
     let mut changed: Vec<RailRow> = rows.into_values().filter(RailRow::is_changed).collect();
     changed.iter_mut().for_each(|row| row.ledger.changed_at = now);
@@ -72,6 +82,8 @@ struct Disbelieved {
 }
 
 struct Judgement<'a> {
+    /// Whether the work that the words are about was still this process's, or the words are about none.
+    in_hand: bool,
     holder: &'a Holder,
     batch: BatchId,
     later: Later,
@@ -93,12 +105,17 @@ impl Judgement<'_> {
             return self.judge_earlier_attempt(word, row);
         }
         let mut standing = row.standing()?;
-        standing.quiet = word.quiet;
+        // What was asked before a later send, or is told again, was not asked in quiet.
+        let quiet = word.quiet && row.quiet && word.sends == row.sends && self.in_hand;
+        standing.quiet = quiet;
         standing.fenced = word.fenced;
-        standing.not_found += u16::from(word.learnt == Learnt::NotFound && word.quiet);
-        let bearer = if row.owner == Some(self.holder.owner) { Bearer::Owner } else { Bearer::Other };
+        standing.not_found += u16::from(word.learnt == Learnt::NotFound && quiet);
+        let is_owner = row.owner == Some(self.holder.owner) && self.in_hand;
+        let bearer = if is_owner { Bearer::Owner } else { Bearer::Other };
         let decision = decide(self.holder.kind, standing, word.learnt, bearer);
-        if let Some(handle) = word.handle.as_ref().filter(|handle| row.rail_handle.as_ref() != Some(handle)) {
+        // Only who owns the attempt may give it another name than it has.
+        let renames = is_owner && row.rail_handle != word.handle;
+        if let Some(handle) = word.handle.as_ref().filter(|_| renames || row.rail_handle.is_none()) {
             row.touch();
             row.rail_handle = Some(handle.clone());
         }
@@ -127,7 +144,7 @@ impl Judgement<'_> {
             }
             Decision::GiveBack => {
                 row.touch();
-                row.sends = row.sends.saturating_sub(1);
+                row.sends = (row.sends - 1).max(0);
                 self.later.add(WorkKind::Send, word.send_after, row.ledger.seq);
                 Ok(())
             }
@@ -135,11 +152,26 @@ impl Judgement<'_> {
                 row.touch();
                 let evidence = format!("{:?}: {}", word.learnt, word.message);
                 row.evidence = Some(evidence.chars().take(EVIDENCE_CHARS_MAX).collect());
-                self.later.add(WorkKind::Ask, Duration::ZERO, row.ledger.seq);
+                // Until it is quiet an answer would decide nothing.
+                self.later.add(
+                    WorkKind::Ask,
+                    self.holder.ask_after.max(row.rest_until_quiet(self.holder)),
+                    row.ledger.seq,
+                );
                 Ok(())
             }
             Decision::Ignore => Ok(()),
         }
+    }
+
+    /// An open row whose work ends always has somebody who looks at it next, whatever was learnt, or forgotten, about it.
+    fn leave_to_somebody(&mut self, row: &RailRow) -> Result<(), Abort> {
+        let state = row.ledger.state()?;
+        let open = matches!(state, LedgerState::Claimed | LedgerState::Accepted | LedgerState::Unknown);
+        if open && row.is_of(self.holder) && !self.later.has(row.ledger.seq) {
+            self.later.add(WorkKind::Ask, self.holder.ask_after, row.ledger.seq);
+        }
+        Ok(())
     }
 
     /// A refusal of the last attempt that there may be closes the instruction.
@@ -179,13 +211,19 @@ impl Judgement<'_> {
     /// for unpaid, and the one that followed may pay again.
     fn judge_earlier_attempt(&mut self, word: &Word, row: &mut RailRow) -> Result<(), Abort> {
         let state = row.ledger.state()?;
+        if word.learnt == Learnt::Paid && state == LedgerState::Paid && row.ledger.rail_reference == word.rail_reference
+        {
+            return Ok(());
+        }
         if word.learnt != Learnt::Paid || word.attempt > row.ledger.attempt {
             self.disbelieve(word, Some(row), "other_attempt", "the key names another attempt than the ledger's");
             return Ok(());
         }
         row.touch();
         row.ledger.state = LedgerState::Paid.code();
-        row.ledger.rail_reference.clone_from(&word.rail_reference);
+        if row.ledger.rail_reference.is_none() {
+            row.ledger.rail_reference.clone_from(&word.rail_reference);
+        }
         row.ledger.reason_code = None;
         row.ledger.message = Some(word.message.clone());
         let detail =

@@ -83,6 +83,14 @@ impl RailRow {
         })
     }
 
+    /// How long until nothing of the attempt can be under way.
+    pub(super) fn rest_until_quiet(&self, holder: &Holder) -> Duration {
+        if self.quiet {
+            return Duration::ZERO;
+        }
+        Duration::from_millis(u64::try_from(self.leased_ms).unwrap_or(0)) + holder.settle
+    }
+
     /// A send is counted, and its process is the owner for a lease.
     pub(super) fn begin_send(&mut self, holder: &Holder) {
         self.touch();
@@ -119,6 +127,7 @@ impl RailRow {
             seq: Seq(self.ledger.seq),
             attempt: self.ledger.attempt,
             todo,
+            sends: self.sends,
             quiet: self.quiet && self.quiet_in_ms.is_none(),
             handle: self.rail_handle.clone(),
             resolved_fa: self.ledger.resolved_fa.clone().unwrap_or_default(),

@@ -17,7 +17,7 @@ use crate::outbox;
 use crate::pool::{Abort, Db, until_first};
 
 impl Db {
-    /// Records what was learnt by the last window, ends its rows in `ledger_work`, and claims the next one: ledger rows, the
+    /// Ends the last window's row in `ledger_work`, records what was learnt by it, and claims the next one: ledger rows, the
     /// windows, what is left for later and status chunks are one commit. What the answer does not name as claimed may not
     /// be sent. While the rail is paused or held nothing is claimed, and what was learnt is recorded all the same.
     ///
@@ -36,22 +36,27 @@ fn take_turn(connection: &mut PgConnection, holder: &Holder, turn: &Turn) -> Res
     // In order of the batches' ids, so that two turns about the same ones do not wait for each other in a circle.
     let mut told: Vec<_> = turn.words.iter().collect();
     told.sort_by_key(|words| words.batch);
-    for words in told {
-        record(connection, holder, words, clock.now, &mut turned)?;
+    // Windows first, as everybody locks them before ledger rows.
+    let mut in_hand = Vec::with_capacity(told.len());
+    for words in &told {
+        in_hand.push(words.work.map(|work| work::end(connection, work)).transpose()?.flatten());
     }
-    work::delete(connection, &turn.done)?;
+    for (words, window) in told.into_iter().zip(in_hand) {
+        record(connection, holder, words, window, clock.now, &mut turned)?;
+    }
     if turn.claims.is_empty() {
         return Ok(turned);
     }
     turned.open = control::is_open(connection, &holder.backend)?;
     turned.claimed = vec![Vec::new(); turn.claims.len()];
+    turned.windows = vec![None; turn.claims.len()];
     if !turned.open {
         return Ok(turned);
     }
     let mut order: Vec<(usize, &BatchClaims)> = turn.claims.iter().enumerate().collect();
     order.sort_by_key(|(_, claims)| claims.batch);
     for (place, claims) in order {
-        turned.claimed[place] = claim(connection, holder, claims, &clock, &mut turned)?;
+        (turned.claimed[place], turned.windows[place]) = claim(connection, holder, claims, &clock, &mut turned)?;
     }
     Ok(turned)
 }
@@ -78,7 +83,7 @@ fn claim(
     asked: &BatchClaims,
     clock: &Clock,
     turned: &mut Turned,
-) -> Result<Vec<Seq>, Abort> {
+) -> Result<(Vec<Seq>, Option<Uuid>), Abort> {
     let mut claims: Vec<&Claim> = asked.claims.iter().collect();
     claims.sort_by_key(|claim| claim.seq);
     claims.dedup_by_key(|claim| claim.seq);
@@ -91,23 +96,16 @@ fn claim(
     turned.rejected += rejected;
     insert_claims(connection, holder, asked, &admitted, clock)?;
     let seqs: Vec<i32> = admitted.iter().map(|claim| claim.seq.0).collect();
-    if !seqs.is_empty() {
-        let window = work::insert(
-            connection,
-            &holder.backend,
-            WorkKind::Window,
-            holder.lease,
-            Some(holder.owner),
-            asked.batch,
-            &seqs,
-        )?;
-        turned.windows.push(window);
-    }
+    let (lease, owner) = (holder.lease, Some(holder.owner));
+    let window = match seqs.as_slice() {
+        [] => None,
+        seqs => Some(work::insert(connection, &holder.backend, WorkKind::Window, lease, owner, asked.batch, seqs)?),
+    };
     let told = |claim: &&Claim| claimed(claim.seq, &holder.backend, &claim.resolved_fa, None, now);
     entries.extend(admitted.iter().map(told));
     let rows = outbox::insert_status(connection, asked.batch, entries, asked.traceparent.as_deref())?;
     turned.outbox.extend(rows);
-    Ok(seqs.into_iter().map(Seq).collect())
+    Ok((seqs.into_iter().map(Seq).collect(), window))
 }
 
 /// Inserts the rows by COPY, which is all or nothing: where somebody has just decided about one of them, none is inserted.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
+use diesel::{OptionalExtension, RunQueryDsl};
 use gctb_domain::{BackendName, BatchId};
 use uuid::Uuid;
 
@@ -76,6 +76,11 @@ impl Later {
         self.0.entry((kind, after)).or_default().push(seq);
     }
 
+    /// Whether something is left to do about this position.
+    pub(super) fn has(&self, seq: i32) -> bool {
+        self.0.values().any(|seqs| seqs.contains(&seq))
+    }
+
     pub(super) fn insert(
         &self,
         connection: &mut PgConnection,
@@ -89,13 +94,16 @@ impl Later {
     }
 }
 
-/// Deletes rows that have been attended to.
-pub(super) fn delete(connection: &mut PgConnection, ids: &[Uuid]) -> Result<(), Abort> {
-    if ids.is_empty() {
-        return Ok(());
+/// Ends a row, and gives the positions that it was about. None: it is gone.
+pub(super) fn end(connection: &mut PgConnection, id: Uuid) -> Result<Option<Vec<i32>>, Abort> {
+    #[derive(diesel::QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Array<Integer>)]
+        seqs: Vec<i32>,
     }
-    diesel::sql_query("DELETE FROM ledger_work WHERE work_id = ANY($1)")
-        .bind::<Array<SqlUuid>, _>(ids)
-        .execute(connection)?;
-    Ok(())
+    let row: Option<Row> = diesel::sql_query("DELETE FROM ledger_work WHERE work_id = $1 RETURNING seqs")
+        .bind::<SqlUuid, _>(id)
+        .get_result(connection)
+        .optional()?;
+    Ok(row.map(|row| row.seqs))
 }

@@ -40,6 +40,7 @@ fn word(seq: i32, learnt: Learnt) -> Word {
         seq: Seq(seq),
         attempt: 1,
         learnt,
+        sends: 1,
         quiet: false,
         fenced: false,
         amount: None,
@@ -64,8 +65,8 @@ fn claims_of(batch: &Message, claims: Vec<Claim>) -> Turn {
     Turn { claims, ..Turn::default() }
 }
 
-fn words_of(batch: &Message, words: Vec<Word>, done: Vec<Uuid>) -> Turn {
-    Turn { words: vec![BatchWords { batch: batch.id, traceparent: None, words }], done, claims: Vec::new() }
+fn words_of(batch: &Message, words: Vec<Word>, work: Option<Uuid>) -> Turn {
+    Turn { words: vec![BatchWords { batch: batch.id, work, traceparent: None, words }], claims: Vec::new() }
 }
 
 /// Claims the first `many` instructions of a batch.
@@ -73,8 +74,8 @@ fn claim(db: &Db, holder: &Holder, batch: &Message, many: i32) -> Turned {
     db.turn(holder, &claims_of(batch, (0..many).map(|seq| claim_of(seq, 100)).collect())).expect("Postgres is there")
 }
 
-fn tell(db: &Db, holder: &Holder, batch: &Message, words: Vec<Word>, done: Vec<Uuid>) -> Turned {
-    db.turn(holder, &words_of(batch, words, done)).expect("Postgres is there")
+fn tell(db: &Db, holder: &Holder, batch: &Message, words: Vec<Word>, work: Option<Uuid>) -> Turned {
+    db.turn(holder, &words_of(batch, words, work)).expect("Postgres is there")
 }
 
 fn take_up(db: &Db, holder: &Holder) -> Option<DueWork> {
@@ -104,7 +105,7 @@ fn a_window_is_claimed_paid_and_recorded_and_nothing_is_left_to_do() {
     let claimed = claim(db, &me, &batch, 3);
     assert_eq!(claimed.claimed, [[Seq(0), Seq(1), Seq(2)]]);
     assert_eq!(ledger(&database, &batch), ["0:3:1:mpesa", "1:3:1:mpesa", "2:3:1:mpesa"]);
-    let recorded = tell(db, &me, &batch, (0..3).map(|seq| word(seq, Learnt::Paid)).collect(), claimed.windows);
+    let recorded = tell(db, &me, &batch, (0..3).map(|seq| word(seq, Learnt::Paid)).collect(), claimed.windows[0]);
     assert_eq!((recorded.recorded, told(&recorded.outbox).len()), (3, 3), "told in the commit that records it");
     assert_eq!(ledger(&database, &batch), ["0:7:2:mpesa", "1:7:2:mpesa", "2:7:2:mpesa"]);
     assert_eq!(count(&database, "ledger_work"), "0");
@@ -133,7 +134,7 @@ fn i2_a_successor_waits_for_the_end_of_the_lease_and_then_asks_and_never_sends()
     assert_eq!(forgotten(&database), Vec::<String>::new());
     db.execute_sql("UPDATE ledger_work SET due_at = now(); UPDATE payment_ledger SET quiet_at = now()").expect("time");
     assert_eq!(taken(&take_up(db, &successor).expect("it is due")), ["0:1:Ask:true"]);
-    assert_eq!(ledger(&database, &batch), ["0:3:2:mpesa"], "the new owner is a version of its own");
+    assert_eq!(ledger(&database, &batch), ["0:5:2:mpesa"], "its sender is gone, and nobody knows");
 }
 
 #[test]
@@ -142,12 +143,12 @@ fn i2_i3_a_former_owner_is_believed_that_it_paid_and_nothing_else() {
     let db = database.db();
     let batch = stored(db, &[Item::Accepted(100); 2]);
     let (frozen, successor) = (process(NONE), process(LONG));
-    let window = claim(db, &frozen, &batch, 2).windows;
+    let window = claim(db, &frozen, &batch, 2).windows[0];
     let taken_up = take_up(db, &successor).expect("its lease is over");
     assert_eq!(taken_up.attempts.len(), 2);
     let late = vec![word(0, Learnt::Refused { again: true }), word(1, Learnt::Paid)];
     tell(db, &frozen, &batch, late, window);
-    assert_eq!(ledger(&database, &batch), ["0:3:3:mpesa", "1:7:3:mpesa"], "evidence; and money that moved");
+    assert_eq!(ledger(&database, &batch), ["0:5:3:mpesa", "1:7:3:mpesa"], "evidence; and money that moved");
     assert_eq!(
         database.value("SELECT evidence AS value FROM payment_ledger WHERE seq = 0"),
         "Refused { again: true }: in the rail's words"
@@ -166,7 +167,7 @@ fn i3_no_answer_is_unknown_and_asked_about_or_a_persons_where_the_rail_cannot_be
     for (kind, left) in [(ASKABLE, "2"), (BLIND, "5")] {
         let me = Holder { kind, ..process(LONG) };
         let batch = stored(db, &[Item::Accepted(100)]);
-        let windows = claim(db, &me, &batch, 1).windows;
+        let windows = claim(db, &me, &batch, 1).windows[0];
         tell(db, &me, &batch, vec![word(0, Learnt::Nothing)], windows);
         assert_eq!(ledger(&database, &batch), ["0:5:2:mpesa"]);
         let kinds = format!("SELECT kind::text AS value FROM ledger_work WHERE batch_id = '{}'", batch.id);
@@ -182,10 +183,10 @@ fn i2_i3_what_the_rail_does_not_know_is_sent_again_only_when_quiet_under_its_key
     let batch = stored(db, &[Item::Accepted(100)]);
     claim(db, &gone, &batch, 1);
     let asked = take_up(db, &me).expect("due");
-    tell(db, &me, &batch, vec![word(0, Learnt::NotFound)], vec![asked.work]);
+    tell(db, &me, &batch, vec![word(0, Learnt::NotFound)], Some(asked.work));
     let asked = take_up(db, &me).expect("asked again");
     assert_eq!(taken(&asked), ["0:1:Ask:true"], "not found, not in quiet: no proof");
-    tell(db, &me, &batch, vec![quietly(word(0, Learnt::NotFound))], vec![asked.work]);
+    tell(db, &me, &batch, vec![quietly(word(0, Learnt::NotFound))], Some(asked.work));
     let sent = take_up(db, &me).expect("sent again");
     assert_eq!(taken(&sent), ["0:1:Send:false"], "the same attempt, the same key");
     assert_eq!(database.value("SELECT concat_ws(',', sends, not_found) AS value FROM payment_ledger"), "2,1");
@@ -196,13 +197,13 @@ fn a_refusal_leads_to_further_attempts_under_keys_of_their_own_until_there_are_e
     let Some(database) = gctb_testkit::database("a_refusal_leads_to_further_attempts") else { return };
     let (db, me) = (database.db(), process(NONE));
     let batch = stored(db, &[Item::Accepted(100)]);
-    let mut windows = claim(db, &me, &batch, 1).windows;
+    let mut windows = claim(db, &me, &batch, 1).windows[0];
     for attempt in 1..=3 {
         let refused = about(attempt, word(0, Learnt::Refused { again: true }));
         tell(db, &me, &batch, vec![refused], windows);
         let Some(next) = take_up(db, &me) else { break };
         assert_eq!(taken(&next), [format!("0:{}:Send:false", attempt + 1)]);
-        windows = vec![next.work];
+        windows = Some(next.work);
     }
     assert_eq!(ledger(&database, &batch), ["0:8:6:mpesa"], "closed");
     assert_eq!(count(&database, "ledger_work"), "0");
@@ -215,17 +216,17 @@ fn i2_news_that_an_earlier_attempt_was_paid_are_believed_and_a_conflict() {
     let Some(database) = gctb_testkit::database("i2_news_that_an_earlier_attempt") else { return };
     let (db, me) = (database.db(), process(NONE));
     let batch = stored(db, &[Item::Accepted(100)]);
-    let windows = claim(db, &me, &batch, 1).windows;
+    let windows = claim(db, &me, &batch, 1).windows[0];
     tell(db, &me, &batch, vec![word(0, Learnt::Refused { again: true })], windows);
     take_up(db, &me).expect("a second attempt");
-    let late = tell(db, &me, &batch, vec![word(0, Learnt::Paid)], Vec::new());
+    let late = tell(db, &me, &batch, vec![word(0, Learnt::Paid)], None);
     assert_eq!((late.conflicts, ledger(&database, &batch)), (1, vec!["0:7:4:mpesa".to_owned()]));
     let twice = tell(
         db,
         &me,
         &batch,
         vec![about(2, Word { rail_reference: Some("other".to_owned()), ..word(0, Learnt::Paid) })],
-        Vec::new(),
+        None,
     );
     assert_eq!(twice.conflicts, 1, "and so is the payment of the attempt that followed");
 }
@@ -235,12 +236,12 @@ fn what_never_left_is_sent_later_under_its_key_and_cancelled_with_its_batch() {
     let Some(database) = gctb_testkit::database("what_never_left_is_sent_later") else { return };
     let (db, me) = (database.db(), process(NONE));
     let batch = stored(db, &[Item::Accepted(100)]);
-    let windows = claim(db, &me, &batch, 1).windows;
+    let windows = claim(db, &me, &batch, 1).windows[0];
     tell(db, &me, &batch, vec![word(0, Learnt::NotSent)], windows);
     let sent = take_up(db, &me).expect("due");
     assert_eq!(taken(&sent), ["0:1:Send:false"]);
     assert_eq!(database.value("SELECT sends::text AS value FROM payment_ledger"), "1", "uncounted, then counted");
-    tell(db, &me, &batch, vec![word(0, Learnt::NotSent)], vec![sent.work]);
+    tell(db, &me, &batch, vec![word(0, Learnt::NotSent)], Some(sent.work));
     db.set_control(batch.id, ControlState::Held).expect("held");
     assert_eq!(taken(&take_up(db, &me).expect("due")), Vec::<String>::new());
     assert_eq!(forgotten(&database), Vec::<String>::new(), "it waits for the release");
@@ -255,10 +256,77 @@ fn i2_what_may_have_been_paid_is_not_sent_again_after_a_cancel() {
     let Some(database) = gctb_testkit::database("i2_what_may_have_been_paid") else { return };
     let (db, me) = (database.db(), process(NONE));
     let batch = stored(db, &[Item::Accepted(100)]);
-    let windows = claim(db, &me, &batch, 1).windows;
+    let windows = claim(db, &me, &batch, 1).windows[0];
     tell(db, &me, &batch, vec![quietly(word(0, Learnt::NotFound))], windows);
     db.set_control(batch.id, ControlState::Cancelled).expect("cancelled");
     assert_eq!(taken(&take_up(db, &me).expect("due")), ["0:1:Ask:true"]);
+}
+
+#[test]
+fn i2_a_turn_whose_commit_nobody_heard_of_gives_a_send_back_once() {
+    let Some(database) = gctb_testkit::database("i2_a_turn_whose_commit_nobody_heard_of") else { return };
+    let (db, me) = (database.db(), process(NONE));
+    let batch = stored(db, &[Item::Accepted(100)]);
+    let window = claim(db, &me, &batch, 1).windows[0];
+    tell(db, &me, &batch, vec![word(0, Learnt::NotSent)], window);
+    assert_eq!(taken(&take_up(db, &me).expect("due")), ["0:1:Send:false"], "another lane of the same process sends it");
+    // The first lane did not hear that its commit was done, and tells the same again.
+    tell(db, &me, &batch, vec![word(0, Learnt::NotSent)], window);
+    assert_eq!(
+        database.value("SELECT concat_ws(',', state, sends) AS value FROM payment_ledger"),
+        "3,1",
+        "it stays counted"
+    );
+    assert_eq!(
+        database.value("SELECT count(*)::text AS value FROM ledger_work WHERE kind = 3"),
+        "0",
+        "and goes out once"
+    );
+    assert_eq!(forgotten(&database), Vec::<String>::new());
+}
+
+#[test]
+fn i2_i3_what_was_learnt_before_a_later_send_does_not_decide_about_that_one() {
+    let Some(database) = gctb_testkit::database("i2_i3_what_was_learnt_before_a_later_send") else { return };
+    let (db, me) = (database.db(), process(NONE));
+    let batch = stored(db, &[Item::Accepted(100)]);
+    let window = claim(db, &me, &batch, 1).windows[0];
+    tell(db, &me, &batch, vec![word(0, Learnt::Nothing)], window);
+    let asked = take_up(db, &me).expect("asked");
+    tell(db, &me, &batch, vec![quietly(word(0, Learnt::NotFound))], Some(asked.work));
+    assert_eq!(taken(&take_up(db, &me).expect("due")), ["0:1:Send:false"]);
+    // A callback that answers a question from before the second send.
+    tell(db, &me, &batch, vec![quietly(word(0, Learnt::Refused { again: true }))], None);
+    assert_eq!(
+        database.value("SELECT concat_ws(',', state, sends) AS value FROM payment_ledger"),
+        "5,2",
+        "evidence alone"
+    );
+}
+
+#[test]
+fn i2_work_that_was_decided_long_ago_is_looked_at_again_before_anything_is_sent() {
+    let Some(database) = gctb_testkit::database("i2_work_that_was_decided_long_ago") else { return };
+    let db = database.db();
+    let me = Holder { kind: BLIND, ..process(NONE) };
+    let batch = stored(db, &[Item::Accepted(100)]);
+    let window = claim(db, &me, &batch, 1).windows[0];
+    tell(db, &me, &batch, vec![word(0, Learnt::Nothing)], window);
+    db.execute_sql("UPDATE ledger_work SET kind = 3, due_at = now()").expect("an order to send that is out of date");
+    assert_eq!(taken(&take_up(db, &me).expect("due")), Vec::<String>::new());
+    assert_eq!(database.values("SELECT kind::text AS value FROM ledger_work"), ["5"], "a person's");
+}
+
+#[test]
+fn i4_a_window_that_ends_without_a_word_about_a_payment_leaves_it_to_be_asked_about() {
+    let Some(database) = gctb_testkit::database("i4_a_window_that_ends_without_a_word") else { return };
+    let (db, me) = (database.db(), process(NONE));
+    let batch = stored(db, &[Item::Accepted(100); 3]);
+    let window = claim(db, &me, &batch, 3).windows[0];
+    let wrong = Word { amount: Some(kes(7)), ..word(1, Learnt::Paid) };
+    tell(db, &me, &batch, vec![word(0, Learnt::Paid), wrong], window);
+    assert_eq!(forgotten(&database), Vec::<String>::new());
+    assert_eq!(taken(&take_up(db, &me).expect("due")), ["1:1:Ask:true", "2:1:Ask:true"]);
 }
 
 #[test]
@@ -267,7 +335,7 @@ fn i8_a_paused_rail_claims_nothing_and_still_records_and_asks() {
     let (db, me) = (database.db(), process(NONE));
     let batch = stored(db, &[Item::Accepted(100); 3]);
     db.introduce_rail(&me.backend).expect("introduced");
-    let windows = claim(db, &me, &batch, 2).windows;
+    let windows = claim(db, &me, &batch, 2).windows[0];
     db.set_rail(&me.backend, RailState::Paused, "an operator says so", None).expect("paused");
     db.set_rail(&me.backend, RailState::Held, "no funds", Some(NONE)).expect("held");
     let control = db.rail_control(&me.backend).expect("Postgres is there").expect("a row");
@@ -294,12 +362,9 @@ fn a_word_about_another_amount_or_another_backends_payment_moves_nothing_and_is_
     claim(db, &me, &batch, 1);
     let other = Holder { backend: BackendName::parse("mojaloop").expect("a name"), ..process(LONG) };
     let wrong = Word { amount: Some(kes(101)), ..word(0, Learnt::Paid) };
-    assert_eq!(tell(db, &me, &batch, vec![wrong], Vec::new()).exceptions, 1);
-    assert_eq!(tell(db, &other, &batch, vec![word(0, Learnt::Paid)], Vec::new()).exceptions, 1);
-    assert_eq!(
-        tell(db, &me, &batch, vec![about(2, word(0, Learnt::Paid)), word(7, Learnt::Paid)], Vec::new()).exceptions,
-        2
-    );
+    assert_eq!(tell(db, &me, &batch, vec![wrong], None).exceptions, 1);
+    assert_eq!(tell(db, &other, &batch, vec![word(0, Learnt::Paid)], None).exceptions, 1);
+    assert_eq!(tell(db, &me, &batch, vec![about(2, word(0, Learnt::Paid)), word(7, Learnt::Paid)], None).exceptions, 2);
     assert_eq!(ledger(&database, &batch), ["0:3:1:mpesa"]);
     let kinds = database.values("SELECT kind AS value FROM rail_exceptions ORDER BY exception_id");
     assert_eq!(kinds, ["amount_differs", "not_ours", "other_attempt", "unknown_instruction"]);
@@ -311,7 +376,7 @@ fn i3_a_persons_word_needs_an_unknown_end_a_quiet_attempt_and_nothing_heard_agai
     let db = database.db();
     let me = Holder { kind: BLIND, ..process(LONG) };
     let batch = stored(db, &[Item::Accepted(100); 3]);
-    let windows = claim(db, &me, &batch, 3).windows;
+    let windows = claim(db, &me, &batch, 3).windows[0];
     let key = |seq: i32, attempt: i16| RailKey::new(batch.no, Seq(seq), attempt).expect("fits");
     let paid = PersonsWord::Paid { rail_reference: Some("slip-7".to_owned()) };
     let resolve = |key: RailKey, word: &PersonsWord, dry_run: bool| {
@@ -367,7 +432,7 @@ fn i4_an_open_payment_is_never_forgotten_whatever_is_learnt_about_it() {
         let backend = BackendName::parse(name).expect("a name");
         let holders = [process(NONE), process(NONE)].map(|holder| Holder { kind, backend: backend.clone(), ..holder });
         let batch = stored(db, &[Item::Accepted(100); 20]);
-        let mut windows = claim(db, &holders[0], &batch, 20).windows;
+        let mut windows = claim(db, &holders[0], &batch, 20).windows[0];
         let mut hands: Vec<(i32, i16)> = (0..20).map(|seq| (seq, 1)).collect();
         let mut owner = 0;
         for _ in 0..60 {
@@ -377,14 +442,14 @@ fn i4_an_open_payment_is_never_forgotten_whatever_is_learnt_about_it() {
                 .collect();
             // Some are told by the one who does not own them.
             let (foreign, own) = words.split_at(draw(words.len() + 1));
-            tell(db, &holders[1 - owner], &batch, foreign.to_vec(), Vec::new());
-            tell(db, &holders[owner], &batch, own.to_vec(), std::mem::take(&mut windows));
+            tell(db, &holders[1 - owner], &batch, foreign.to_vec(), None);
+            tell(db, &holders[owner], &batch, own.to_vec(), windows.take());
             assert_eq!(forgotten(&database), Vec::<String>::new(), "{kind:?}");
             owner = draw(2);
             hands.clear();
             if let Some(work) = take_up(db, &holders[owner]) {
                 hands = work.attempts.iter().map(|due| (due.seq.0, due.attempt)).collect();
-                windows = vec![work.work];
+                windows = Some(work.work);
                 if work.attempts.iter().any(|due| due.todo == Todo::Send) {
                     assert!(kind != BLIND || work.attempts.iter().all(|due| !due.quiet), "a send begins a lease");
                 }

@@ -236,6 +236,7 @@ impl Running {
             bank_delay: Duration::from_millis(500),
             reject_percent: 0,
             mapper_variant: Variant::Spar23,
+            rails: gctb_simulator::RailSettings::default(),
         };
         let simulator = Simulator::open(&settings).expect("it opens");
         let addr = simulator.addr();
