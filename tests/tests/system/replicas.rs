@@ -201,6 +201,10 @@ fn i2_i4_a_replica_that_freezes_before_it_gives_a_file_its_name_delivers_it_when
     );
     system.wait_for_an_empty_outbox();
     assert_eq!(system.database.value(unclear), "1", "nobody else puts it");
+    // All that may be over before the group misses a member.
+    eventually_within(LONG_PATIENCE, "the group to take the frozen one for dead", || {
+        (system.kafka.members(&Consumer::BackendFile.group(&system)) == 1).then_some(())
+    });
 
     zombie.wake_up();
     system.wait_until_finished();
