@@ -93,7 +93,7 @@ fn take_up(connection: &mut PgConnection, holder: &Holder) -> Result<Option<DueW
     let entries = changed.iter().map(|row| row.ledger.entry()).collect::<Result<Vec<_>, _>>()?;
     let outbox = outbox::insert_status(connection, batch, entries, work.traceparent.as_deref())?;
     later.insert(connection, &holder.backend, batch)?;
-    // Never the same row again: its former owner may come back and call it done.
+    // Never the same row again: its former owner may come back with words about it.
     work::end(connection, work.work_id)?;
     let seqs: Vec<i32> = attempts.iter().map(|attempt: &DueAttempt| attempt.seq.0).collect();
     let id = if seqs.is_empty() {

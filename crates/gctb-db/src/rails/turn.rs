@@ -71,7 +71,7 @@ struct Clock {
 }
 
 fn clock(connection: &mut PgConnection, holder: &Holder) -> Result<Clock, Abort> {
-    // Not the transaction's time: a claim that waits for a lock would begin its lease before it has it.
+    // The caller read its own clock before it asked for this, so that the lease that stands here never ends before its own.
     Ok(diesel::sql_query("SELECT n AS now, n + $1 * interval '1 millisecond' AS quiet_at FROM clock_timestamp() AS n")
         .bind::<BigInt, _>(milliseconds(holder.lease + holder.settle))
         .get_result(connection)?)
