@@ -1,7 +1,8 @@
 //! What the scheme's error codes mean, by the stage at which they come: one closed table.
 //!
 //! The codes are FSPIOP's; what follows from them is ours. Before the transfer no money can move, so an error there is
-//! at worst "not sent". From the transfer on only a code that says for certain that nothing was paid is a refusal
+//! a refusal, at worst one after which another attempt may end better: attempts are counted and have their wait, so that a payee's
+//! institution that is away for long does not keep its payments for ever. From the transfer on only a code that says for certain that nothing was paid is a refusal
 //! (invariant I3); all others teach nothing, and the adapter is asked.
 
 use gctb_backend::{Hold, Reply};
@@ -40,7 +41,6 @@ impl Verdict {
 /// A code: its name in the specification, what it means before the transfer, and what it means about the transfer.
 type Row = (&'static str, &'static str, Verdict, Verdict);
 
-const NOT_SENT: Verdict = Verdict::of(Learnt::NotSent);
 const NOTHING: Verdict = Verdict::of(Learnt::Nothing);
 const DUPLICATE: Verdict = Verdict::of(Learnt::Duplicate);
 
@@ -74,15 +74,15 @@ const PAYER_BLOCKED: Verdict = held(ReasonCode::PayerFaInvalid, Hold::Locked);
 
 /// In the order of the codes.
 const TABLE: &[Row] = &[
-    ("1000", "Communication error", NOT_SENT, NOTHING),
-    ("1001", "Destination communication error", NOT_SENT, NOTHING),
-    ("2000", "Generic server error", NOT_SENT, NOTHING),
-    ("2001", "Internal server error", NOT_SENT, NOTHING),
-    ("2002", "Not implemented", NOT_SENT, NOTHING),
-    ("2003", "Service currently unavailable", NOT_SENT, NOTHING),
-    ("2004", "Server timed out", NOT_SENT, NOTHING),
-    ("2005", "Server busy", NOT_SENT, NOTHING),
-    ("2006", "Temporary failure of party resolution", NOT_SENT, NOTHING),
+    ("1000", "Communication error", AGAIN, NOTHING),
+    ("1001", "Destination communication error", AGAIN, NOTHING),
+    ("2000", "Generic server error", AGAIN, NOTHING),
+    ("2001", "Internal server error", AGAIN, NOTHING),
+    ("2002", "Not implemented", AGAIN, NOTHING),
+    ("2003", "Service currently unavailable", AGAIN, NOTHING),
+    ("2004", "Server timed out", AGAIN, NOTHING),
+    ("2005", "Server busy", AGAIN, NOTHING),
+    ("2006", "Temporary failure of party resolution", AGAIN, NOTHING),
     // Our own doing: no payee is to blame, and no other payment would fare better.
     ("3000", "Generic client error", AGAIN, NOTHING),
     ("3001", "Unacceptable version requested", NOT_SET_UP, NOTHING),
@@ -162,7 +162,7 @@ pub(crate) fn reply(code: &str, stage: Stage) -> Reply {
     let verdict = verdict(code, stage);
     let words = TABLE.iter().find(|(known, ..)| *known == code).map_or("not in our table", |(_, words, ..)| words);
     let reply = Reply::of(verdict.learnt, format!("mojaloop:{code} {words}"));
-    Reply { reason: verdict.reason, hold: verdict.hold, ..reply }
+    Reply { answered: true, reason: verdict.reason, hold: verdict.hold, ..reply }
 }
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
     #[test]
     fn i3_errors_of_the_network_and_of_servers_never_refuse_a_transfer() {
         for (code, ..) in TABLE.iter().filter(|(code, ..)| code.starts_with(['1', '2'])) {
-            assert_eq!(verdict(code, Stage::Quote), NOT_SENT, "{code}");
+            assert_eq!(verdict(code, Stage::Quote), AGAIN, "{code}");
             assert_eq!(verdict(code, Stage::Transfer), NOTHING, "{code}");
         }
     }

@@ -107,6 +107,11 @@ impl Adapter {
         })
     }
 
+    /// How long one step may take.
+    pub(crate) const fn call_deadline(&self) -> Duration {
+        self.call_deadline
+    }
+
     /// The deadline of a step that begins now.
     pub(crate) fn deadline(&self) -> Deadline {
         Deadline(Instant::now() + self.call_deadline)

@@ -1,5 +1,7 @@
 //! The Mojaloop rail for the backend kit: two phases, each a call or two of the SDK scheme adapter.
 
+use std::time::Duration;
+
 use gctb_backend::{Order, PaymentBackend, Refusal, Reply};
 use gctb_domain::paying::{Dedupe, Learnt, RailKind};
 use gctb_domain::{FinancialAddress, Money, ReasonCode};
@@ -72,6 +74,10 @@ impl MojaloopRail {
 impl PaymentBackend for MojaloopRail {
     fn kind(&self) -> RailKind {
         RailKind { dedupes: Dedupe::Never, can_be_asked: true, two_phase: true }
+    }
+
+    fn deadline(&self) -> Duration {
+        self.adapter.call_deadline()
     }
 
     fn check(&self, to: &FinancialAddress, _amount: Money) -> Result<(), Refusal> {

@@ -1,7 +1,8 @@
-//! Stories of the rail against a scheme adapter that says what it is told to say. Faults that need a whole scheme are
-//! played by gctb-simulator elsewhere.
+//! Stories of the rail against a scheme adapter that says what it is told to say. Where a whole scheme with a book is
+//! needed, gctb-simulator plays it.
 
 mod asking;
+mod conformance;
 mod connection;
 mod fencing;
 mod paying;

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 pub use balance::AccountBalance;
 pub use callback::{Callback, CallbackError, Disagreement, PaymentNews};
-pub use routes::Route;
+pub use routes::{Question, Route};
 
 use crate::amounts::{self, AmountRules};
 use crate::http::{Ended, Http};
@@ -297,6 +297,10 @@ impl PaymentBackend for Daraja {
         RailKind { dedupes: Dedupe::OncePaid, can_be_asked: true, two_phase: false }
     }
 
+    fn deadline(&self) -> Duration {
+        self.call_timeout
+    }
+
     fn check(&self, to: &FinancialAddress, amount: Money) -> Result<(), Refusal> {
         self.amounts.check(amount)?;
         self.msisdn(to).map(|_| ())
@@ -332,11 +336,13 @@ impl PaymentBackend for Daraja {
     /// above all not that the payment was not sent.
     async fn inquire(&self, order: &Order) -> Reply {
         let about = self.originator(order.key);
-        let (result, timeout) = (Route::StatusResult(order.key), Route::StatusTimeout(order.key));
+        let question = Question { key: order.key, sends: order.sends, quiet: order.quiet };
+        let (result, timeout) = (Route::StatusResult(question), Route::StatusTimeout(question));
         let (result, timeout) = (self.callback_url(result), self.callback_url(timeout));
         let query = self.query("TransactionStatusQuery", Some(&about), &result, &timeout);
         let asked = self.ask("/mpesa/transactionstatus/v1/query", &query).await;
-        Reply { hold: asked.hold, slow_down: asked.slow_down, ..Reply::of(Learnt::Nothing, asked.message) }
+        let nothing = Reply::of(Learnt::Nothing, asked.message);
+        Reply { answered: asked.taken, hold: asked.hold, slow_down: asked.slow_down, ..nothing }
     }
 }
 

@@ -131,8 +131,65 @@ pub struct DarajaSettings {
     pub query_not_found_codes: Vec<String>,
     /// The account that payments are taken from.
     pub balance_account: String,
+    /// Whether nothing is claimed that this account does not hold.
+    pub funds_check: bool,
+    /// How often the balance is asked for while it is.
+    #[serde(with = "duration")]
+    pub balance_every: Duration,
+    /// How long a balance counts after it was told.
+    #[serde(with = "duration")]
+    pub balance_age_max: Duration,
+    /// Where callbacks are taken.
+    pub listener: ListenerSettings,
     /// Forms of addresses, with a part called `phone`.
     pub strategy: Vec<FaStrategySetting>,
+}
+
+/// Where Daraja's callbacks are taken, from whom, and how many at once.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerSettings {
+    /// `host:port`.
+    pub bind: String,
+    /// Networks from which callbacks come, separated by commas. None: loopback, which only simulators are on.
+    pub allowed_networks: Option<String>,
+    /// Networks of the proxies in front, whose X-Forwarded-For is believed.
+    pub trusted_proxies: String,
+    /// Threads that read callbacks.
+    pub workers: usize,
+    /// Connections at once.
+    pub connections_max: usize,
+    /// How long the head of a request may take.
+    #[serde(with = "duration")]
+    pub head_timeout: Duration,
+    /// How long its body may take.
+    #[serde(with = "duration")]
+    pub body_timeout: Duration,
+    /// How long a connection is kept without a request.
+    #[serde(with = "duration")]
+    pub keep_alive: Duration,
+    /// Callbacks that wait to be committed.
+    pub queue_max: usize,
+    /// Callbacks of one commit.
+    pub group_max: usize,
+    /// How long a commit waits for more of them.
+    #[serde(with = "duration")]
+    pub group_wait: Duration,
+    /// How often a commit is tried, from 1, where Postgres is away or busy.
+    pub commit_tries: u32,
+    /// How long a callback waits for its commit.
+    #[serde(with = "duration")]
+    pub answer_timeout: Duration,
+    /// Batches whose numbers are remembered.
+    pub batches_known_max: usize,
+    /// Refused callbacks that are kept in a minute.
+    pub exceptions_per_minute_max: u32,
+    /// How often Postgres is tried while it takes nothing.
+    #[serde(with = "duration")]
+    pub retry_pause: Duration,
+    /// How long a stop waits for callbacks in hand.
+    #[serde(with = "duration")]
+    pub shutdown_deadline: Duration,
 }
 
 /// The profile `simple`.

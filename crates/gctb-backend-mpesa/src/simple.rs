@@ -193,6 +193,10 @@ impl PaymentBackend for Simple {
         RailKind { dedupes: Dedupe::Never, can_be_asked: false, two_phase: false }
     }
 
+    fn deadline(&self) -> Duration {
+        self.call_timeout
+    }
+
     fn check(&self, to: &FinancialAddress, amount: Money) -> Result<(), Refusal> {
         self.amounts.check(amount)?;
         self.payees.name(to).map(|_| ())

@@ -1,5 +1,7 @@
 //! What the tests of this crate share: settings, orders, certificates of their own, and a server that misbehaves.
 
+pub(crate) mod played;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -84,6 +86,8 @@ pub(crate) fn order_to(address: &str, amount: &str) -> Order {
         amount: kes(amount),
         payee_name: "Nicholas John Songok".into(),
         narrative: "Farmers' relief".into(),
+        sends: 1,
+        quiet: false,
     }
 }
 

@@ -3,18 +3,23 @@
 //! A rail makes calls and reads answers. It writes nothing down and decides nothing: when it is called, how often, by whom
 //! and what follows is the kit's (docs/decisions/0008-paying-over-rails-that-are-called.md).
 
+use std::fmt;
 use std::time::Duration;
 
 use gctb_domain::paying::{Learnt, RailKind};
 use gctb_domain::{FinancialAddress, Money, RailKey, ReasonCode};
 
-/// One attempt to pay, as it stands in the ledger.
-#[derive(Clone, Debug)]
+/// One attempt to pay, as it stands in the ledger. Shown for debugging, it tells nothing of the payee.
+#[derive(Clone)]
 pub struct Order {
     /// Our own key of the attempt: the same each time it is sent or asked about.
     pub key: RailKey,
     /// What the rail called the attempt in an earlier answer, if it was recorded.
     pub handle: Option<String>,
+    /// How many sends the ledger had counted when this call was begun, this one included.
+    pub sends: i16,
+    /// Whether nothing of the attempt could be under way when this call was begun.
+    pub quiet: bool,
     /// Who is paid.
     pub to: FinancialAddress,
     /// How much.
@@ -23,6 +28,12 @@ pub struct Order {
     pub payee_name: String,
     /// For the payee's statement.
     pub narrative: String,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("key", &self.key).field("sends", &self.sends).finish_non_exhaustive()
+    }
 }
 
 /// Why an order cannot be sent over this rail at all.
@@ -34,17 +45,17 @@ pub struct Refusal {
     pub message: String,
 }
 
-/// Why a rail pays nobody at the moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Why a rail pays nobody at the moment, the worst last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hold {
     /// The payer's account is short of funds.
     NoFunds,
+    /// We are not set up for what we ask.
+    NotPermitted,
     /// The rail does not take our credentials.
     CredentialsRefused,
     /// The account or its credential is locked; each further call may make it worse.
     Locked,
-    /// We are not set up for what we ask.
-    NotPermitted,
 }
 
 /// What was learnt by one call.
@@ -60,6 +71,8 @@ pub struct Reply {
     pub reason: Option<ReasonCode>,
     /// The rail's code and words, without anything of the order in them.
     pub message: String,
+    /// Whether the rail itself answered, whatever it said: who does not answer is left alone after a while.
+    pub answered: bool,
     /// That nobody else will be paid either.
     pub hold: Option<Hold>,
     /// How long the rail wants to be left alone.
@@ -67,9 +80,10 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// A reply that says this alone.
+    /// A reply that says this alone. The rail has answered, unless nothing was learnt or sent.
     pub fn of(learnt: Learnt, message: impl Into<String>) -> Self {
         Self {
+            answered: !matches!(learnt, Learnt::NotSent | Learnt::Nothing),
             learnt,
             handle: None,
             rail_reference: None,
@@ -81,10 +95,13 @@ impl Reply {
     }
 }
 
-/// A rail that is called. Every call ends within the deadline that the rail was made with, and makes no second try of its own.
+/// A rail that is called. Every call ends within [`PaymentBackend::deadline`], and makes no second try of its own.
 pub trait PaymentBackend: Send + Sync + 'static {
     /// What the rail can do.
     fn kind(&self) -> RailKind;
+
+    /// How long one call may take at most.
+    fn deadline(&self) -> Duration;
 
     /// Looks at an order before any call.
     ///

@@ -2,8 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, ValueEnum};
+
+use crate::rails::Scenario;
 
 /// Measures the bridge on a stack that deploy/local/bench.sh has started.
 #[derive(Clone, Debug, Parser)]
@@ -12,6 +15,11 @@ pub struct Args {
     /// How much to measure
     #[arg(long, value_enum, default_value_t = Size::Short)]
     pub size: Size,
+
+    /// What to measure: all; rail, the called rails alone, or as much of the name of one as tells it; rail-floors, the HTTP
+    /// calls with no bridge around them
+    #[arg(long, default_value = "all", value_name = "NAME")]
+    pub only: Selection,
 
     /// Folder with the release programs of the bridge
     #[arg(long, value_name = "DIR")]
@@ -69,6 +77,44 @@ pub enum Size {
     Full,
 }
 
+/// What to measure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selection {
+    /// Everything.
+    All,
+    /// Payments over the rails that are called, where the name of the scenario begins so.
+    Rails(String),
+    /// The floors under all of those payments alone: what the machine and the simulator give.
+    RailFloors,
+}
+
+impl FromStr for Selection {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "all" => Ok(Self::All),
+            "rail-floors" => Ok(Self::RailFloors),
+            name if name.starts_with("rail")
+                && Scenario::ALL.iter().any(|scenario| scenario.name().starts_with(name)) =>
+            {
+                Ok(Self::Rails(name.to_owned()))
+            }
+            _ => Err("expected all, rail, rail-floors or the beginning of a name such as rail_mpesa".to_owned()),
+        }
+    }
+}
+
+impl Selection {
+    /// Whether this scenario is measured.
+    pub(crate) fn has(&self, scenario: Scenario) -> bool {
+        match self {
+            Self::All | Self::RailFloors => true,
+            Self::Rails(name) => scenario.name().starts_with(name.as_str()),
+        }
+    }
+}
+
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -88,6 +134,8 @@ pub(crate) struct Plan {
     pub(crate) end_to_end: u32,
     /// Disbursements of one of its POSTs, at most the bridge's limit of 100,000.
     pub(crate) end_to_end_post: u32,
+    /// Payments over each called rail.
+    pub(crate) rail_payments: u32,
     /// Rows of each ingest measurement.
     pub(crate) ingest_rows: u32,
     /// Disbursements of one POST, and rows of one COPY beside it, smallest first.
@@ -105,6 +153,7 @@ impl Size {
                 end_to_end_warm_up: 10_000,
                 end_to_end: 20_000,
                 end_to_end_post: 10_000,
+                rail_payments: 2_000,
                 ingest_rows: 20_000,
                 ingest_posts: [1_000, 10_000, 20_000],
                 status_batches_per_month: 1,
@@ -114,6 +163,7 @@ impl Size {
                 end_to_end_warm_up: 100_000,
                 end_to_end: 200_000,
                 end_to_end_post: 100_000,
+                rail_payments: 40_000,
                 ingest_rows: 400_000,
                 ingest_posts: [1_000, 10_000, 100_000],
                 status_batches_per_month: 9,
@@ -123,11 +173,29 @@ impl Size {
                 end_to_end_warm_up: 100_000,
                 end_to_end: 1_000_000,
                 end_to_end_post: 100_000,
+                rail_payments: 200_000,
                 ingest_rows: 400_000,
                 ingest_posts: [1_000, 10_000, 100_000],
                 status_batches_per_month: 84,
                 status_requests: 400,
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rail_is_chosen_by_the_beginning_of_its_name() {
+        let chosen = |name: &str| {
+            let selection: Selection = name.parse().expect("a selection");
+            Scenario::ALL.into_iter().filter(|scenario| selection.has(*scenario)).count()
+        };
+        assert_eq!(["all", "rail", "rail_mpesa", "rail_mojaloop_sdk_50ms"].map(chosen), [6, 6, 4, 1]);
+        for wrong in ["", "rails", "end_to_end"] {
+            assert!(wrong.parse::<Selection>().is_err(), "{wrong}");
         }
     }
 }

@@ -36,7 +36,7 @@ struct Panel {
     bars: &'static [(&'static str, &'static str)],
 }
 
-const PANELS: [Panel; 3] = [
+const PANELS: [Panel; 4] = [
     Panel {
         title: "Ingest: rows/s to the 200",
         floor: "binary COPY by psql",
@@ -53,6 +53,18 @@ const PANELS: [Panel; 3] = [
         title: "End to end through the file backend: instructions/s",
         floor: "the same SQL by psql alone, one connection",
         bars: &[("end_to_end_file", "first byte to last end"), ("end_to_end_file_steady", "10th to 90th percentile")],
+    },
+    Panel {
+        title: "Payments over called rails: payments/s",
+        floor: "the same HTTP calls with no bridge around them",
+        bars: &[
+            ("rail_mpesa_simple_0ms", "simple-mpesa, at once"),
+            ("rail_mpesa_simple_50ms", "simple-mpesa, 50 ms"),
+            ("rail_mpesa_daraja_0ms", "Daraja, at once"),
+            ("rail_mpesa_daraja_50ms", "Daraja, 50 ms"),
+            ("rail_mojaloop_sdk_0ms", "Mojaloop, at once"),
+            ("rail_mojaloop_sdk_50ms", "Mojaloop, 50 ms"),
+        ],
     },
     Panel {
         title: "Status of 1,000 disbursements: p99 in milliseconds (less is better)",

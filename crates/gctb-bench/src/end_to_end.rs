@@ -28,7 +28,8 @@ const SAMPLE_INTERVAL: Duration = Duration::from_millis(100);
 /// How long nothing may end before the run is given up. A payment file may wait for half a minute for more rows.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// PAID, FAILED, CANCELLED and RETURNED.
-const COUNT_ENDED: &str = "SELECT coalesce(sum(instructions), 0) FROM batch_totals WHERE status IN (5, 6, 7, 8);";
+pub(crate) const COUNT_ENDED: &str =
+    "SELECT coalesce(sum(instructions), 0) FROM batch_totals WHERE status IN (5, 6, 7, 8);";
 
 /// Measures the way of all instructions, between two measurements of what its statements cost in psql alone.
 pub(crate) fn measure(stack: &Stack, plan: &Plan, figures: &mut Figures) -> Result<Curve, BenchError> {
@@ -38,7 +39,7 @@ pub(crate) fn measure(stack: &Stack, plan: &Plan, figures: &mut Figures) -> Resu
     for folder in ["bank/outgoing", "bank/incoming"] {
         stack.make_folder(folder)?;
     }
-    let running = Running::start(stack, database.url(), &Service::ALL)?;
+    let running = Running::start(stack, database.url(), &Service::PAYING_BY_FILE)?;
     let mut bench = Bench { stack, database, running, messages: Messages::default(), expected: Expected::default() };
 
     say(&format!("end to end: warming up with {} instructions", plan.end_to_end_warm_up));
@@ -134,7 +135,8 @@ impl Bench<'_> {
     }
 }
 
-fn post_all(url: &str, messages: Vec<Message>) -> Result<Sent, BenchError> {
+/// Sends all messages over the connections of one sender.
+pub(crate) fn post_all(url: &str, messages: Vec<Message>) -> Result<Sent, BenchError> {
     send(url, messages, CONNECTIONS)
 }
 

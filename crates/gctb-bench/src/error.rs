@@ -143,6 +143,22 @@ pub enum BenchError {
         #[source]
         source: io::Error,
     },
+    /// A callback was not answered well: the backend refused it, or was not there.
+    #[error("{failed} callbacks were not answered with a success")]
+    Callbacks {
+        /// How many.
+        failed: u64,
+    },
+    /// Nothing can be listened on, or no client run.
+    #[error("could not set up what the floor of payments needs of this machine")]
+    Listen {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// M-Pesa's certificate cannot be used.
+    #[error("could not encrypt a password for the certificate of M-Pesa")]
+    Encrypt(#[source] openssl::error::ErrorStack),
     /// Too few samples for a figure.
     #[error("there are too few samples to tell {0}")]
     TooFew(&'static str),

@@ -19,6 +19,23 @@ pub(crate) struct Figure {
     pub(crate) unit: &'static str,
     /// The same without the bridge, measured in the same run.
     pub(crate) floor: Option<Thousandths>,
+    /// More about payments over a called rail.
+    pub(crate) rail: Option<RailFigures>,
+}
+
+/// What stands beside the rate of payments over a called rail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RailFigures {
+    /// Payments per second until the last one was PAID in the ledger.
+    pub(crate) to_paid: Thousandths,
+    /// CPU time of a payment by process, in microseconds.
+    pub(crate) cpu_us: BTreeMap<&'static str, Thousandths>,
+    /// The same of the calls alone.
+    pub(crate) floor_cpu_us: BTreeMap<&'static str, Thousandths>,
+    /// Memory of the backend, in MiB.
+    pub(crate) memory_mib: BTreeMap<&'static str, Thousandths>,
+    /// What stops it from being faster; empty where nobody has looked yet.
+    pub(crate) limit: &'static str,
 }
 
 impl Figure {
@@ -44,7 +61,13 @@ impl Figures {
         value: Thousandths,
         floor: Option<Thousandths>,
     ) {
-        self.list.push(Figure { name: name.into(), value, unit, floor });
+        self.list.push(Figure { name: name.into(), value, unit, floor, rail: None });
+    }
+
+    /// Adds payments per second over a called rail.
+    pub(crate) fn add_rail(&mut self, name: &str, rate: Thousandths, floor: Thousandths, rail: RailFigures) {
+        let (name, unit, floor, rail) = (name.to_owned(), "payments/s", Some(floor), Some(rail));
+        self.list.push(Figure { name, value: rate, unit, floor, rail });
     }
 
     /// Adds what each process used for one of so many instructions, under names that begin with `prefix`; beside it the same of
@@ -91,9 +114,8 @@ impl Figures {
         self.list.iter()
     }
 
-    /// `[{"name", "value", "unit", "floor", "ratio"}, …]`.
+    /// `[{"name", "value", "unit", "floor", "ratio"}, …]`; payments over called rails have more.
     pub(crate) fn json(&self) -> Result<String, BenchError> {
-        let number = |value: Thousandths| RawValue::from_string(value.to_string());
         let lines = self.list.iter().map(|figure| {
             Ok(Line {
                 name: &figure.name,
@@ -101,6 +123,7 @@ impl Figures {
                 unit: figure.unit,
                 floor: figure.floor.map(number).transpose()?,
                 ratio: figure.ratio().map(number).transpose()?,
+                rail: figure.rail.as_ref().map(RailLine::of).transpose()?,
             })
         });
         let lines: Vec<Line<'_>> = lines.collect::<Result<_, serde_json::Error>>()?;
@@ -119,6 +142,36 @@ struct Line<'a> {
     unit: &'a str,
     floor: Option<Box<RawValue>>,
     ratio: Option<Box<RawValue>>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    rail: Option<RailLine<'a>>,
+}
+
+#[derive(Serialize)]
+struct RailLine<'a> {
+    to_paid: Box<RawValue>,
+    cpu_us_per_payment: BTreeMap<&'a str, Box<RawValue>>,
+    floor_cpu_us_per_payment: BTreeMap<&'a str, Box<RawValue>>,
+    memory_mib: BTreeMap<&'a str, Box<RawValue>>,
+    limit: &'a str,
+}
+
+impl<'a> RailLine<'a> {
+    fn of(rail: &'a RailFigures) -> Result<Self, serde_json::Error> {
+        let numbers = |map: &'a BTreeMap<&'static str, Thousandths>| {
+            map.iter().map(|(name, value)| Ok((*name, number(*value)?))).collect::<Result<_, serde_json::Error>>()
+        };
+        Ok(Self {
+            to_paid: number(rail.to_paid)?,
+            cpu_us_per_payment: numbers(&rail.cpu_us)?,
+            floor_cpu_us_per_payment: numbers(&rail.floor_cpu_us)?,
+            memory_mib: numbers(&rail.memory_mib)?,
+            limit: rail.limit,
+        })
+    }
+}
+
+fn number(value: Thousandths) -> Result<Box<RawValue>, serde_json::Error> {
+    RawValue::from_string(value.to_string())
 }
 
 #[cfg(test)]
@@ -143,6 +196,26 @@ mod tests {
                 {"name": "memory_peak_mib.gctb-api", "value": 130.5, "unit": "MiB", "floor": null, "ratio": null},
             ])
         );
+    }
+
+    #[test]
+    fn a_rail_says_what_each_process_used_and_what_stops_it() {
+        let mut figures = Figures::default();
+        let rail = RailFigures {
+            to_paid: Thousandths::whole(11_000),
+            cpu_us: [("backend", Thousandths::whole(70))].into(),
+            memory_mib: [("peak", Thousandths::whole(60))].into(),
+            limit: "the simulator",
+            ..RailFigures::default()
+        };
+        figures.add_rail("rail_mpesa_simple_0ms", Thousandths::whole(12_000), Thousandths::whole(24_000), rail);
+        let line = &parsed(&figures)[0];
+        assert_eq!(
+            (&line["value"], &line["ratio"], &line["to_paid"]),
+            (&12_000.0.into(), &0.5.into(), &11_000.0.into())
+        );
+        assert_eq!(line["cpu_us_per_payment"], serde_json::json!({"backend": 70.0}));
+        assert_eq!((&line["memory_mib"]["peak"], &line["limit"]), (&60.0.into(), &"the simulator".into()));
     }
 
     #[test]

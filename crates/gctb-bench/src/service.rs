@@ -2,6 +2,7 @@
 //!
 //! Settings that whoever runs the bench has in the environment (GCTB_API__…) reach the programs too, and stand in the table.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -23,12 +24,26 @@ pub(crate) enum Service {
     Status,
     Mapper,
     BackendFile,
+    BackendMpesa,
+    BackendMojaloop,
     Api,
 }
 
 impl Service {
-    /// All, consumers before the API that feeds them.
-    pub(crate) const ALL: [Self; 5] = [Self::Simulator, Self::Status, Self::Mapper, Self::BackendFile, Self::Api];
+    /// Those that pay through a bank's files, consumers before the API that feeds them.
+    pub(crate) const PAYING_BY_FILE: [Self; 5] =
+        [Self::Simulator, Self::Status, Self::Mapper, Self::BackendFile, Self::Api];
+
+    /// All that any measurement starts.
+    const ALL: [Self; 7] = [
+        Self::Simulator,
+        Self::Status,
+        Self::Mapper,
+        Self::BackendFile,
+        Self::BackendMpesa,
+        Self::BackendMojaloop,
+        Self::Api,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
@@ -36,6 +51,8 @@ impl Service {
             Self::Status => "gctb-status",
             Self::Mapper => "gctb-mapper",
             Self::BackendFile => "gctb-backend-file",
+            Self::BackendMpesa => "gctb-backend-mpesa",
+            Self::BackendMojaloop => "gctb-backend-mojaloop",
             Self::Api => "gctb-api",
         }
     }
@@ -48,7 +65,12 @@ impl Service {
     const fn ready_path(self) -> &'static str {
         match self {
             Self::Simulator => "/healthz",
-            Self::Status | Self::Mapper | Self::BackendFile | Self::Api => "/readyz",
+            Self::Status
+            | Self::Mapper
+            | Self::BackendFile
+            | Self::BackendMpesa
+            | Self::BackendMojaloop
+            | Self::Api => "/readyz",
         }
     }
 
@@ -61,14 +83,17 @@ impl Service {
                 return vec![("BIND", bind.to_owned()), ("BANK_ROOT", bank), ("BOOK", book)];
             }
             Self::Api => vec![("HTTP__BIND", bind.to_owned())],
-            Self::Status | Self::Mapper | Self::BackendFile => vec![("ADMIN__BIND", bind.to_owned())],
+            Self::Status | Self::Mapper | Self::BackendFile | Self::BackendMpesa | Self::BackendMojaloop => {
+                vec![("ADMIN__BIND", bind.to_owned())]
+            }
         };
         settings.push(("DATABASE__URL", world.database_url.to_owned()));
         settings.push(("KAFKA__BROKERS", world.stack.kafka.clone()));
         match self {
             Self::Mapper => settings.push(("MAPPER__URL", format!("{}/mapper/sync/resolve", world.simulator_url))),
             Self::BackendFile => settings.push(("STORE__ROOT", bank)),
-            Self::Simulator | Self::Status | Self::Api => {}
+            // A called rail has an address, and much that goes with it: its measurement gives that as further settings.
+            Self::Simulator | Self::Status | Self::BackendMpesa | Self::BackendMojaloop | Self::Api => {}
         }
         settings
     }
@@ -80,6 +105,15 @@ pub(crate) fn settings_given() -> Vec<(String, String)> {
     let mut given: Vec<(String, String)> = std::env::vars().filter(|(key, _)| is_meant(key)).collect();
     given.sort();
     given
+}
+
+/// What one measurement adds to the settings of a program, and what it starts it with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Special {
+    /// Settings without the program's prefix; they count more than the addresses that it is given.
+    pub(crate) settings: Vec<(&'static str, String)>,
+    /// A file of settings, for the lists that only a file can hold.
+    pub(crate) config: Option<PathBuf>,
 }
 
 /// What a program is started into.
@@ -98,19 +132,46 @@ pub(crate) struct Running {
 impl Running {
     /// Starts these on one database, each when the one before it is ready.
     pub(crate) fn start(stack: &Stack, database_url: &str, services: &[Service]) -> Result<Self, BenchError> {
-        let mut running = Self { programs: Vec::new() };
+        let mut running = Self::nothing();
         for service in services {
-            let simulator_url = running.url(Service::Simulator);
-            let world = World { stack, database_url, simulator_url };
-            running.programs.push(Program::start(*service, &world)?);
+            running.add(stack, database_url, *service, &Special::default())?;
+            running.wait_until_ready()?;
         }
         Ok(running)
+    }
+
+    /// Nothing yet.
+    pub(crate) const fn nothing() -> Self {
+        Self { programs: Vec::new() }
+    }
+
+    /// Starts one more, and does not wait for it.
+    pub(crate) fn add(
+        &mut self,
+        stack: &Stack,
+        database_url: &str,
+        service: Service,
+        special: &Special,
+    ) -> Result<(), BenchError> {
+        let world = World { stack, database_url, simulator_url: self.url(Service::Simulator) };
+        self.programs.push(Program::start(service, &world, special)?);
+        Ok(())
+    }
+
+    /// Returns when the one that was started last is ready.
+    pub(crate) fn wait_until_ready(&mut self) -> Result<(), BenchError> {
+        self.programs.last_mut().map_or(Ok(()), Program::wait_until_ready)
     }
 
     /// Where a program that was started listens.
     pub(crate) fn url(&self, service: Service) -> String {
         let program = self.programs.iter().find(|program| program.service == service);
         program.map(|program| format!("http://{}", program.address)).unwrap_or_default()
+    }
+
+    /// The process of a program that was started; None where it was not.
+    pub(crate) fn pid(&self, service: Service) -> Option<u32> {
+        self.programs.iter().find(|program| program.service == service).map(|program| program.child.id())
     }
 
     /// Name and id of each process.
@@ -145,7 +206,7 @@ struct Program {
 }
 
 impl Program {
-    fn start(service: Service, world: &World<'_>) -> Result<Self, BenchError> {
+    fn start(service: Service, world: &World<'_>, special: &Special) -> Result<Self, BenchError> {
         let path = world.stack.program(service.name());
         let log = world.stack.work(&format!("{}.log", service.name()));
         let failed = |source| BenchError::Start { program: path.clone(), source };
@@ -153,19 +214,20 @@ impl Program {
         let output = File::options().create(true).append(true).open(&log).map_err(failed)?;
         let errors = output.try_clone().map_err(failed)?;
         let prefix = service.prefix();
+        let config = special.config.iter().flat_map(|file| [OsStr::new("--config"), file.as_os_str()]);
+        let settings = service.addresses(world, &address).into_iter().chain(special.settings.iter().cloned());
         let child = bound_to_us(&path)
+            .args(config)
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(settings_given())
-            .envs(service.addresses(world, &address).into_iter().map(|(key, value)| (format!("{prefix}{key}"), value)))
+            .envs(settings.map(|(key, value)| (format!("{prefix}{key}"), value)))
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
             .spawn()
             .map_err(failed)?;
-        let mut program = Self { service, child, address, log };
-        program.wait_until_ready()?;
-        Ok(program)
+        Ok(Self { service, child, address, log })
     }
 
     fn wait_until_ready(&mut self) -> Result<(), BenchError> {
@@ -211,6 +273,6 @@ pub(crate) fn bound_to_us(program: &Path) -> Command {
 }
 
 /// An address that nobody listens on.
-fn free_address() -> std::io::Result<String> {
+pub(crate) fn free_address() -> std::io::Result<String> {
     TcpListener::bind(("127.0.0.1", 0))?.local_addr().map(|address| address.to_string())
 }

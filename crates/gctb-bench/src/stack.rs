@@ -7,6 +7,9 @@ use crate::args::Args;
 use crate::error::BenchError;
 use crate::psql::Psql;
 
+/// The payment backends of all measurements: each has a topic.
+const BACKENDS: &str = "file,mpesa,mojaloop";
+
 /// Servers, programs and folders.
 #[derive(Clone, Debug)]
 pub(crate) struct Stack {
@@ -51,6 +54,16 @@ impl Stack {
         Ok(folder)
     }
 
+    /// The same for a folder that may be there from an earlier measurement, and shall hold nothing.
+    pub(crate) fn make_empty_folder(&self, name: &str) -> Result<PathBuf, BenchError> {
+        match std::fs::remove_dir_all(self.work(name)) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(BenchError::Write { what: "an empty folder of the run", source })
+            }
+            Ok(()) | Err(_) => self.make_folder(name),
+        }
+    }
+
     /// Makes a database of this name with the tables of the bridge.
     pub(crate) fn migrated(&self, name: &str) -> Result<Psql, BenchError> {
         let database = self.psql.make_database(name)?;
@@ -69,6 +82,7 @@ impl Stack {
             .args(words)
             .env("GCTB_CLI__DATABASE__URL", database.url())
             .env("GCTB_CLI__KAFKA__BROKERS", &self.kafka)
+            .env("GCTB_CLI__BACKENDS", BACKENDS)
             .output();
         let output = run.map_err(|source| BenchError::Start { program, source })?;
         if output.status.success() {

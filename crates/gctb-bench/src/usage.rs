@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::error::BenchError;
 use crate::service::Running;
 use crate::stack::Stack;
+use crate::thousandths::Thousandths;
 
 /// The kernel counts CPU time in hundredths of a second on every machine that the bridge is built for (USER_HZ).
 const TICK: Duration = Duration::from_millis(10);
@@ -36,6 +37,12 @@ pub(crate) fn sum(one: &Usages, other: &Usages) -> Usages {
         total.written += usage.written;
     }
     sum
+}
+
+/// CPU time of a process for each of so many payments, in microseconds.
+pub(crate) fn each_us(usages: &Usages, name: &str, payments: u64) -> Thousandths {
+    let cpu = usages.get(name).map(|usage| usage.cpu).unwrap_or_default();
+    Thousandths::quotient(cpu.as_micros(), payments.into()).unwrap_or_default()
 }
 
 /// The processes that are looked at.

@@ -79,6 +79,13 @@ impl Tally {
         }
     }
 
+    /// Counts one instruction by its amount in minor units, where it has one.
+    pub(crate) fn count_minor(&mut self, minor: Option<i64>, currency: &str) {
+        self.count += 1;
+        let counted = minor.is_some_and(|minor| self.sums.add_minor_total(currency, i128::from(minor)));
+        self.without_amount += u64::from(!counted);
+    }
+
     fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.without_amount += other.without_amount;

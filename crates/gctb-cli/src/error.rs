@@ -15,6 +15,8 @@ pub(crate) enum CliError {
     NotAMessage { path: PathBuf, source: serde_json::Error },
     #[error("{} has no disbursements to make a batch from", path.display())]
     EmptyTemplate { path: PathBuf },
+    #[error("the simulator cannot play the faults of {}{words}", path.display())]
+    BadFaults { path: PathBuf, words: String },
     #[error("could not write the message to be sent")]
     Encode(#[source] serde_json::Error),
     #[error("could not prepare the HTTP client")]
@@ -83,6 +85,7 @@ impl CliError {
             Self::NotAMessage { .. } | Self::EmptyTemplate { .. } => {
                 "compare it with docs/examples/disburse-small.json"
             }
+            Self::BadFaults { .. } => "correct the knob that it names; docs/simulator.md lists all",
             Self::Encode(_) => "this is a defect of gctb, please report it",
             Self::Client(_) => "check the system's TLS certificates",
             Self::Unreachable { .. } => "check that the service runs and that the URL is right (gctb VERB --help)",

@@ -1,7 +1,7 @@
 //! Plain HTTP with an end to everything: time-outs, retries, and the size of an answer.
 //!
 //! It only sends requests that may be repeated: a batch that was already accepted is answered as the first time, and
-//! everything else only reads. It must not know what is in them.
+//! everything else only reads, or puts what may be put again. It must not know what is in them.
 
 use std::time::Duration;
 
@@ -35,6 +35,13 @@ impl Http {
     pub(crate) async fn post<A: DeserializeOwned>(&self, url: &str, body: Vec<u8>) -> Result<A, CliError> {
         let body = reqwest::Body::from(body);
         let request = self.0.post(url).header("content-type", "application/json").body(body);
+        json(url, &self.exchange(url, request).await?)
+    }
+
+    /// Puts JSON and reads the JSON answer.
+    pub(crate) async fn put<A: DeserializeOwned>(&self, url: &str, body: Vec<u8>) -> Result<A, CliError> {
+        let body = reqwest::Body::from(body);
+        let request = self.0.put(url).header("content-type", "application/json").body(body);
         json(url, &self.exchange(url, request).await?)
     }
 
@@ -88,10 +95,12 @@ fn unreachable_at(url: &str, source: reqwest::Error) -> CliError {
     CliError::Unreachable { url: url.into(), source: source.without_url() }
 }
 
-/// What a refusal says, in either of its two forms: the `errors` of an HTTP error, or the header of a refused message.
+/// What a refusal says, in one of its forms: the `errors` of an HTTP error, the header of a refused message, the simulator's
+/// `error`.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Refusal {
+    error: Option<String>,
     errors: Vec<Fault>,
     header: Fault,
 }
@@ -109,7 +118,8 @@ struct Fault {
 fn words_of(body: &[u8]) -> String {
     let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
     let faults = refusal.errors.into_iter().chain([refusal.header]);
-    faults.flat_map(|fault| [fault.code, fault.message]).flatten().map(|words| format!(": {words}")).collect()
+    let words = faults.flat_map(|fault| [fault.code, fault.message]).chain([refusal.error]).flatten();
+    words.map(|words| format!(": {words}")).collect()
 }
 
 #[cfg(test)]
@@ -127,6 +137,7 @@ mod tests {
                 r#"{"signature":"","header":{"message_id":"m","status":"rjct","status_reason_code":"rjct.version.invalid"}}"#,
                 ": rjct.version.invalid",
             ),
+            (r#"{"error":"seed: invalid type at line 1"}"#, ": seed: invalid type at line 1"),
             ("<html>gateway</html>", ""),
             ("", ""),
         ];

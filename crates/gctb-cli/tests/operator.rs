@@ -5,7 +5,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use gctb_domain::BackendName;
+use gctb_domain::{BackendName, BatchNo, RailKey, Seq};
 use gctb_events::{Headers, Outgoing, header};
 use gctb_runtime::{Health, KafkaSettings, Producer, ReadFrom, ServiceIdentity, read_topic, settings};
 use gctb_testkit::TestDatabase;
@@ -159,8 +159,8 @@ fn a_file_whose_delivery_is_unclear_waits_for_a_person_and_takes_the_persons_wor
 }
 
 #[test]
-fn a_backend_is_paused_and_resumed_by_hand_and_both_are_recorded() {
-    let Some(world) = World::of("a_backend_is_paused_and_resumed_by_hand_and_both_are_recorded") else { return };
+fn a_backend_is_paused_resumed_and_probed_by_hand_and_all_of_it_is_recorded() {
+    let Some(world) = World::of("a_backend_is_paused_resumed_and_probed_by_hand") else { return };
     let change = |verb: &str, further: &[&str]| {
         world.gctb(&[&["rail", verb, "mpesa", "--evidence", "ticket 4711"], further].concat())
     };
@@ -171,11 +171,16 @@ fn a_backend_is_paused_and_resumed_by_hand_and_both_are_recorded() {
     assert!(assert_ended(&change("pause", &[]), 0).contains("mpesa was OPEN and is PAUSED"));
     let listed = assert_ended(&world.gctb(&["rail", "list"]), 0);
     assert!(listed.contains("PAUSED") && listed.contains("ticket 4711"), "{listed}");
+    assert!(assert_ended(&change("probe", &[]), 1).contains("gctb rail resume opens it"));
     assert!(assert_ended(&change("resume", &[]), 0).contains("mpesa was PAUSED and is OPEN"));
+    assert!(assert_ended(&change("probe", &[]), 1).contains("there is nothing to try"));
+    assert!(world.database.db().hold_rail(&mpesa, "no funds", None).expect("held"));
+    assert!(assert_ended(&change("probe", &[]), 0).contains("mpesa is tried with its next payments (no funds)"));
     let recorded = world
         .database
         .values("SELECT concat_ws(' ', action, target, evidence) AS value FROM operator_actions ORDER BY action_id");
-    assert_eq!(recorded, ["rail pause mpesa ticket 4711", "rail resume mpesa ticket 4711"]);
+    let by_hand = |verb: &str| format!("rail {verb} mpesa ticket 4711");
+    assert_eq!(recorded, [by_hand("pause"), by_hand("resume"), by_hand("probe")]);
 }
 
 #[test]
@@ -189,6 +194,94 @@ fn a_word_about_a_payment_that_nobody_knows_is_refused_and_not_recorded() {
     assert!(assert_ended(&resolve("00000040001Q", &[]), 2).contains("check character is wrong"));
     assert_ended(&resolve("00000040001P", &["--not-paid"]), 2);
     assert_eq!(world.database.value("SELECT count(*)::text AS value FROM operator_actions"), "0");
+}
+
+/// A batch of four that is held: one that nobody has claimed, one that was tried once and is tried again, one that was given back
+/// unsent, and one that is paid.
+const HELD: &str = "
+    SELECT gctb_make_partitions(now(), 1);
+    INSERT INTO batches (batch_id, batch_no, sender_id, transaction_id, message_id, digest, digest_version, request_timestamp,
+                         received_at, instruction_count, in_flight)
+    VALUES (gctb_batch_id_floor(now()), 7, 'pbms', 't-7', 'm-7', '', 1, now(), now(), 4, 3);
+    INSERT INTO batch_controls (batch_id, state) SELECT batch_id, 2 FROM batches;
+    INSERT INTO batch_totals SELECT batch_id, 'KES', 1, 1, 100 FROM batches;
+    INSERT INTO batch_totals SELECT batch_id, 'KES', 2, 2, 200 FROM batches;
+    INSERT INTO batch_totals SELECT batch_id, 'KES', 5, 1, 100 FROM batches;
+    INSERT INTO payment_instructions (batch_id, seq, request_id, ref_hash, request_timestamp, from_fa, to_fa, amount, currency,
+                                      status, prev_status, version, updated_at)
+    SELECT batch_id, seq, 'r-' || seq, seq, now(), 'a', 'b', 100, 'KES', 1, 1, 0, now() FROM batches, generate_series(0, 3) AS seq;
+    INSERT INTO payment_ledger (batch_id, seq, batch_no, version, state, attempt, backend, from_fa, resolved_fa, amount, currency,
+                                message, past_attempts)
+    SELECT batch_id, seq, 7, 2, state, attempt, 'mpesa', 'a', 'b', 100, 'KES', words, past
+    FROM batches, (VALUES (1, 6, 2, 'the payee''s wallet is locked', E'1\\t-\\trjct.payment.failed\\tbusy'), (2, 3, 1, NULL, NULL),
+                          (3, 7, 1, 'paid', NULL)) AS l (seq, state, attempt, words, past);
+    INSERT INTO ledger_work (work_id, backend, kind, due_at, batch_id, seqs)
+    SELECT gen_random_uuid(), 'mpesa', kind, '2030-01-02 03:04:05Z', batch_id, seqs
+    FROM batches, (VALUES (4, ARRAY[1]), (3, ARRAY[2, 3])) AS w (kind, seqs);
+    INSERT INTO rail_controls (backend, state, reason, resume_at) VALUES ('mpesa', 3, 'no funds', '2030-01-02 03:04:05Z'),
+                                                                         ('mojaloop', 1, 'introduced', NULL);";
+
+#[test]
+fn i4_what_is_held_back_is_listed_with_its_reason_its_number_and_when_it_goes_on() {
+    let Some(world) = World::of("i4_what_is_held_back_is_listed") else { return };
+    assert!(assert_ended(&world.gctb(&["payments", "held"]), 0).contains("nothing is held back"));
+    world.database.db().execute_sql(HELD).expect("the rows are there");
+    let listed = assert_ended(&world.gctb(&["payments", "held"]), 0);
+    let since = world.database.value("SELECT to_char(since AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') AS value FROM rail_controls LIMIT 1");
+    let due = "2030-01-02T03:04:05Z";
+    for row in [
+        ["mpesa", "HELD", &since, due, "2", "no funds"].as_slice(),
+        ["pbms", "t-7", &since, "1", "3"].as_slice(),
+        ["pbms", "t-7", "r-1", "KES 1.00", "NOT_PAID", "another attempt", due].as_slice(),
+        ["pbms", "t-7", "r-2", "KES 1.00", "CLAIMED", "send it, same key", due].as_slice(),
+    ] {
+        let found = listed.lines().any(|line| row.iter().all(|cell| line.contains(&format!(" {cell} "))));
+        assert!(found, "{row:?} is missing in\n{listed}");
+    }
+    assert!(!listed.contains("r-0") && !listed.contains("r-3") && !listed.contains("mojaloop"), "{listed}");
+    let objects = assert_ended(&world.gctb(&["payments", "held", "--json"]), 0);
+    let kinds: Vec<&str> =
+        objects.lines().filter_map(|line| line.split_once(r#""held":""#)?.1.split('"').next()).collect();
+    assert_eq!(kinds, ["backend", "batch", "payment", "payment"]);
+    let cut = assert_ended(&world.gctb(&["payments", "held", "--limit", "1"]), 0);
+    assert!(cut.contains("only the first 1 were taken") && !cut.contains("r-2"), "{cut}");
+}
+
+#[test]
+fn i4_all_attempts_of_an_instruction_are_shown_by_its_key_and_by_its_reference() {
+    let Some(world) = World::of("i4_all_attempts_of_an_instruction_are_shown") else { return };
+    world.database.db().execute_sql(HELD).expect("the rows are there");
+    let attempts = |words: &[&str]| world.gctb(&[&["payments", "attempts"], words].concat());
+    let by_reference = |reference| attempts(&["--sender", "pbms", "--transaction", "t-7", "--reference", reference]);
+
+    let key = |seq, attempt| RailKey::new(BatchNo(7), Seq(seq), attempt).expect("a key").to_string();
+    let shown = assert_ended(&by_reference("r-1"), 0);
+    for words in [
+        "NOT_PAID",
+        "busy",
+        "rjct.payment.failed",
+        "wallet is locked",
+        &key(1, 1),
+        &key(1, 2),
+        "another attempt, not before 2030",
+    ] {
+        assert!(shown.contains(words), "{words} is missing in\n{shown}");
+    }
+    for attempt in [1, 2] {
+        assert_eq!(assert_ended(&attempts(&[&key(1, attempt)]), 0), shown, "the key of any attempt leads there");
+    }
+    assert!(assert_ended(&by_reference("r-0"), 0).contains("nobody has decided anything about it yet"));
+    let paid = assert_ended(&by_reference("r-3"), 0);
+    assert!(paid.contains("PAID") && !paid.contains("next:"), "what has ended waits for nothing:\n{paid}");
+    let json = assert_ended(&attempts(&[&key(1, 2), "--json"]), 0);
+    assert!(json.contains(r#""what":"another attempt""#) && json.contains(r#""state":"NOT_PAID""#), "{json}");
+
+    assert!(assert_ended(&by_reference("r-9"), 1).contains("no such reference"));
+    assert!(assert_ended(&attempts(&[&key(9, 1)]), 1).contains("is the key of no payment in this database"));
+    assert!(assert_ended(&attempts(&["--transaction", "t-7", "--reference", "r-1"]), 1).contains("no such reference"));
+    assert_ended(&attempts(&[]), 2);
+    assert_ended(&attempts(&["--transaction", "t-7"]), 2);
+    assert_ended(&attempts(&[&key(1, 1), "--sender", "pbms"]), 2);
 }
 
 #[test]

@@ -18,6 +18,7 @@ mod ledger;
 mod line;
 mod migrations;
 mod operators;
+mod ordered;
 mod outbox;
 mod outgoing_files;
 mod pool;
@@ -42,12 +43,15 @@ pub use fold::{FoldOutcome, MAX_FOLD_ENTRIES};
 pub use incoming::{IncomingFile, IncomingState, Registration};
 pub use instructions::InstructionRow;
 pub use migrations::{MigrationReport, SchemaState};
+pub use ordered::Ordered;
 pub use outbox::{LeasedRow, OutboxKind, OutboxRow};
 pub use outgoing_files::{FileState, OutgoingFile, PaymentLine};
 pub use pool::{Db, DbOptions};
 pub use rails::{
-    BatchClaims, BatchWords, DueAttempt, DueWork, Holder, PersonsWord, RailControl, RailState, Resolved, Todo, Turn,
-    Turned, WaitingPayment, Word,
+    AttemptStanding, BatchClaims, BatchWords, ByHand, DueAttempt, DueWork, Evidence, HeldBatch, Holder,
+    InstructionAttempts, InstructionName, NewException, NextStep, PastAttempt, PersonsWord, PostponedPayment,
+    RailControl, RailGate, RailOrder, RailOrdered, RailState, Resolved, Step, StoppedRail, Todo, Turn, Turned,
+    WaitingPayment, Word,
 };
 pub use reject::{Decided, Rejection};
 pub use settle::{FileLine, LineException, SettleOutcome};

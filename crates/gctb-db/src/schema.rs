@@ -52,6 +52,7 @@ diesel::table! {
         changed_at -> Timestamptz,
         sends -> SmallInt,
         quiet_at -> Nullable<Timestamptz>,
+        work_id -> Nullable<Uuid>,
     }
 }
 

@@ -108,6 +108,43 @@ pub enum Decision {
     Ignore,
 }
 
+/// What was heard about an attempt from somebody who may not decide, kept until its owner does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Evidence {
+    /// What.
+    pub learnt: Learnt,
+    /// How many sends were counted when the rail was asked, or where nobody had asked, when it was heard.
+    pub sends: u16,
+    /// Whether nothing of the attempt could be under way when the rail was asked.
+    pub quiet: bool,
+}
+
+impl Evidence {
+    /// Whether it takes the place of what was heard before: weaker words never do, and of equal ones the later count.
+    pub const fn replaces(self, earlier: Self) -> bool {
+        self.weight() >= earlier.weight()
+    }
+
+    /// Whether it says more than what was heard before.
+    pub const fn outweighs(self, earlier: Self) -> bool {
+        self.weight() > earlier.weight()
+    }
+
+    const fn weight(self) -> u8 {
+        match self.learnt {
+            Learnt::Nothing => 0,
+            Learnt::NotSent => 1,
+            Learnt::NotFound => 2,
+            Learnt::Duplicate => 3,
+            Learnt::Accepted => 4,
+            Learnt::Refused { .. } if !self.quiet => 5,
+            Learnt::Refused { .. } => 6,
+            // Money that moved is recorded at once, whoever says so: it is never kept as evidence.
+            Learnt::Paid | Learnt::Returned => 7,
+        }
+    }
+}
+
 /// How often a rail that dedupes may say both that it does not know a key and that it has had it, before a person must look.
 pub const NOT_FOUND_MAX: u16 = 3;
 
@@ -124,10 +161,22 @@ struct Rules {
     unknown: bool,
     /// A rail that contradicts itself is an operator's in the end.
     contradiction: bool,
+    /// Evidence counts as quiet only where the rail was asked in quiet.
+    asked_in: bool,
+    /// A rail that answers nothing is not asked for ever.
+    questions_end: bool,
 }
 
 impl Rules {
-    const ALL: Self = Self { owner: true, not_found: true, quarantine: true, unknown: true, contradiction: true };
+    const ALL: Self = Self {
+        owner: true,
+        not_found: true,
+        quarantine: true,
+        unknown: true,
+        contradiction: true,
+        asked_in: true,
+        questions_end: true,
+    };
 }
 
 /// What follows from `learnt`, brought by `bearer`, about an attempt that stands like this.
@@ -213,9 +262,34 @@ fn ask(rail: RailKind) -> Next {
     if rail.can_be_asked { Next::Ask } else { Next::Operator }
 }
 
-/// What a successor does first about an attempt whose owner is gone: it asks, and never pays.
-pub fn take_over(rail: RailKind) -> Next {
-    ask(rail)
+/// What a successor does first about an attempt whose owner is gone, and everybody about one of which nothing is known: it asks,
+/// and never pays. `asked` is how often the rail was asked since the last send; after `asks_max` questions that decided nothing
+/// a person must look.
+pub fn take_over(rail: RailKind, asked: u16, asks_max: u16) -> Next {
+    take_over_by(Rules::ALL, rail, asked, asks_max)
+}
+
+fn take_over_by(rules: Rules, rail: RailKind, asked: u16, asks_max: u16) -> Next {
+    if asked >= asks_max && rules.questions_end { Next::Operator } else { ask(rail) }
+}
+
+/// What the owner of an attempt records of evidence alone, without asking the rail once more: a refusal that decides with the
+/// standing in which it was asked for. Evidence of a refusal that does not is a reason to ask in quiet.
+pub fn by_evidence(rail: RailKind, standing: Standing, evidence: Evidence) -> Option<News> {
+    by_evidence_by(Rules::ALL, rail, standing, evidence)
+}
+
+fn by_evidence_by(rules: Rules, rail: RailKind, standing: Standing, evidence: Evidence) -> Option<News> {
+    let Learnt::Refused { .. } = evidence.learnt else { return None };
+    if evidence.sends != standing.sends {
+        return None;
+    }
+    let quiet = if rules.asked_in { evidence.quiet } else { standing.quiet };
+    let asked_in = Standing { quiet, fenced: false, ..standing };
+    match decide_by(rules, rail, asked_in, evidence.learnt, Bearer::Owner) {
+        Decision::Record(news) => Some(news),
+        Decision::Unknown(_) | Decision::GiveBack | Decision::Keep | Decision::Ignore => None,
+    }
 }
 
 /// Whether another attempt may begin, of which there may be `attempts_max`, where `attempt` was the last one. NOT_PAID is reached
@@ -227,4 +301,34 @@ pub fn may_try_again(standing: Standing, attempt: i16, attempts_max: i16) -> boo
 /// Whether an operator may decide: nobody knows the end, and nothing that could contradict the evidence is under way.
 pub fn may_be_resolved(standing: Standing) -> bool {
     standing.state == LedgerState::Unknown && standing.quiet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAIL: RailKind = RailKind { dedupes: Dedupe::OncePaid, can_be_asked: true, two_phase: false };
+    const REFUSED: Learnt = Learnt::Refused { again: true };
+
+    fn sent(sends: u16) -> Standing {
+        Standing { state: LedgerState::Unknown, sends, not_found: 0, quiet: true, fenced: false }
+    }
+
+    #[test]
+    fn i2_i3_evidence_decides_where_it_was_asked_in_quiet_about_every_send_or_answers_the_only_one() {
+        let heard = |learnt, sends, quiet| Evidence { learnt, sends, quiet };
+        let decided = |standing, evidence| by_evidence(RAIL, standing, evidence);
+        assert_eq!(decided(sent(2), heard(REFUSED, 2, true)), Some(News::NotPaid));
+        assert_eq!(decided(sent(1), heard(REFUSED, 1, false)), Some(News::NotPaid));
+        assert_eq!(decided(sent(2), heard(REFUSED, 2, false)), None, "something else may have been under way");
+        assert_eq!(decided(sent(2), heard(REFUSED, 1, true)), None, "it was sent again since");
+        for learnt in [Learnt::Nothing, Learnt::NotSent, Learnt::NotFound, Learnt::Duplicate, Learnt::Accepted] {
+            assert_eq!(decided(sent(1), heard(learnt, 1, true)), None, "{learnt:?} is no end");
+        }
+    }
+
+    #[test]
+    fn i4_questions_end_with_a_person() {
+        assert_eq!([0, 1, 2].map(|asked| take_over(RAIL, asked, 2)), [Next::Ask, Next::Ask, Next::Operator]);
+    }
 }

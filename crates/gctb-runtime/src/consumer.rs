@@ -80,6 +80,9 @@ pub enum HandleError {
     /// Something that the handler depends on is down: the same messages come again after a back-off.
     #[error("a dependency is down")]
     Retry(#[source] Box<dyn Error + Send + Sync>),
+    /// There is more to do with these messages than one call may take: they come again at once, and nothing is wrong.
+    #[error("the handler is not done with the messages yet")]
+    Again,
     /// The service must end, loudly.
     #[error("the handler cannot go on")]
     Stop(#[source] Box<dyn Error + Send + Sync>),
@@ -89,7 +92,7 @@ impl HandleError {
     /// Whether the same messages come again.
     pub const fn class(&self) -> Fate {
         match self {
-            Self::Retry(_) => Fate::Retry,
+            Self::Retry(_) | Self::Again => Fate::Retry,
             Self::Stop(_) => Fate::Stop,
         }
     }
@@ -105,6 +108,11 @@ pub trait Handler {
     /// # Errors
     /// [`HandleError`], which says whether the same messages come again.
     fn handle(&mut self, polled: &[Incoming<Self::Event>]) -> Result<Handled, HandleError>;
+
+    /// How many partitions of the topic this replica has now; called before the first messages and when it has changed.
+    fn assigned(&mut self, partitions: usize) {
+        let _ = partitions;
+    }
 
     /// Called when no message waits, some times a second; not at all while messages keep coming. It must be quick. What
     /// has to happen in time belongs on a thread of its own.
@@ -185,7 +193,8 @@ pub enum LoopError {
 /// Consumes `topic` until the shutdown is requested. Blocks: call it on a thread of its own.
 ///
 /// Per polled group: decode, handle, await the delivery of everything outgoing and of dead letters, store the offsets.
-/// Undecodable entries go to `<topic>.dead` alone. On [`HandleError::Retry`], and while Kafka takes no messages, the
+/// Undecodable entries go to `<topic>.dead` alone. On [`HandleError::Again`] the same messages are handled again after one
+/// poll, without those of partitions that went elsewhere. On [`HandleError::Retry`], and while Kafka takes no messages, the
 /// same messages are handled again after a back-off, while the membership in the group is kept.
 ///
 /// # Errors

@@ -142,8 +142,7 @@ pub fn load_from<S: DeserializeOwned>(
 
 /// [`load`] for `main`: answers a question on standard output, tells an error on standard error, and exits for both.
 pub fn load_or_exit<S: DeserializeOwned>(identity: &ServiceIdentity) -> S {
-    #[cfg(feature = "crash-points")]
-    arm_crash_point_or_exit(identity);
+    arm_crash_point_or_exit(identity.name);
     let (text, code) = match load(identity, std::env::args().skip(1)) {
         Ok(settings) => return settings,
         Err(SettingsError::Answer { text }) => {
@@ -157,11 +156,16 @@ pub fn load_or_exit<S: DeserializeOwned>(identity: &ServiceIdentity) -> S {
     std::process::exit(code)
 }
 
-#[cfg(feature = "crash-points")]
-fn arm_crash_point_or_exit(identity: &ServiceIdentity) {
-    let Ok(value) = std::env::var(crate::crash_points::VARIABLE) else { return };
-    if let Err(error) = crate::crash_points::arm(&value) {
-        let _ = std::io::stderr().write_all(format!("{}: {error}\n", identity.name).as_bytes());
+/// Arms the crash point that the environment names, for the `main` of `program`; exits where the name cannot be read. Without the
+/// feature `crash-points` it does nothing.
+pub fn arm_crash_point_or_exit(program: &str) {
+    #[cfg(not(feature = "crash-points"))]
+    let _ = program;
+    #[cfg(feature = "crash-points")]
+    if let Ok(value) = std::env::var(crate::crash_points::VARIABLE)
+        && let Err(error) = crate::crash_points::arm(&value)
+    {
+        let _ = std::io::stderr().write_all(format!("{program}: {error}\n").as_bytes());
         std::process::exit(2);
     }
 }

@@ -68,6 +68,8 @@ pub(super) fn order() -> Order {
         amount: Money::parse("1000.50", Currency::parse("KES").expect("a currency")).expect("an amount"),
         payee_name: "Jané Doe".to_owned(),
         narrative: "Farmer relief".to_owned(),
+        sends: 1,
+        quiet: false,
     }
 }
 

@@ -127,7 +127,7 @@ async fn what_is_not_a_quote_moves_no_money_and_is_read_by_its_kind() {
         ("a web page", html(502), not_sent),
         ("a web page of success", html(200), not_sent),
         ("no body", ResponseTemplate::new(200), not_sent),
-        ("busy", error("2005"), not_sent),
+        ("busy", error("2005"), (Learnt::Refused { again: true }, Some(ReasonCode::PaymentFailed), None)),
         ("an error state", ok(in_state("ERROR_OCCURRED")), not_sent),
         ("nobody there", error("3204"), (Learnt::Refused { again: false }, Some(ReasonCode::PayeeFaInvalid), None)),
         ("a refused quote", error("5103"), (Learnt::Refused { again: false }, Some(ReasonCode::PaymentFailed), None)),

@@ -14,7 +14,7 @@ use super::Daraja;
 use super::answer::reply;
 use super::balance::{AccountBalance, accounts};
 use super::json::{OneOrMany, Scalar};
-use super::routes::Route;
+use super::routes::{Question, Route};
 use crate::codes;
 use crate::msisdn::Msisdn;
 use crate::text;
@@ -24,7 +24,7 @@ use crate::text;
 pub enum Callback {
     /// About a payment.
     Payment(Box<PaymentNews>),
-    /// What the payer's accounts hold; empty where it could not be told.
+    /// What the payer's accounts hold, the paying one among them; empty where it could not be told.
     Balance(Vec<AccountBalance>),
 }
 
@@ -34,6 +34,10 @@ pub struct PaymentNews {
     pub key: RailKey,
     /// What was learnt.
     pub reply: Reply,
+    /// How many sends the ledger had counted when M-Pesa was asked; 0 where nobody asked.
+    pub sends: i16,
+    /// Whether nothing of the attempt could be under way when M-Pesa was asked. Never where nobody asked.
+    pub quiet: bool,
     /// How much M-Pesa says was paid; it does not say so of every payment.
     pub amount: Option<Money>,
     /// Whom M-Pesa says it paid; it does not say so of every payment.
@@ -80,8 +84,11 @@ pub enum CallbackError {
     /// The path names one payment, and the body another.
     #[error("the callback's path and body name different payments")]
     OtherPayment,
-    /// An amount that is no plain decimal of the configured currency.
-    #[error("the amount in the callback cannot be read")]
+    /// It names another short code than the one that pays, or does not list the account that payments are taken from.
+    #[error("the callback is about another account than the one that pays")]
+    OtherAccount,
+    /// An amount that is missing, or no plain decimal of the configured currency.
+    #[error("the amount is missing in the callback or cannot be read")]
     Amount,
 }
 
@@ -153,9 +160,11 @@ impl Daraja {
         let news = match route {
             Route::PaymentResult => self.payment_result(&Outcome::read(body)?)?,
             Route::PaymentTimeout => self.payment_timeout(&Outcome::read(body)?)?,
-            Route::StatusResult(key) => self.status_result(key, &Outcome::read(body)?)?,
+            Route::StatusResult(question) => self.status_result(question, &Outcome::read(body)?)?,
             // What such a body holds is documented nowhere; the path says all that there is to know.
-            Route::StatusTimeout(key) => nothing(key, "the status query waited too long"),
+            Route::StatusTimeout(question) => {
+                asked(question, Reply::of(Learnt::Nothing, "mpesa: the status query waited too long"))
+            }
             Route::BalanceResult => return self.balance_result(&Outcome::read(body)?),
             Route::BalanceTimeout => return Ok(Callback::Balance(Vec::new())),
         };
@@ -169,13 +178,16 @@ impl Daraja {
             let meaning = codes::result(outcome.code());
             let message = format!("mpesa:{} {}", text::code(outcome.code()), meaning.words);
             let slow_down = meaning.slow_down.then_some(self.slow_down.least);
-            PaymentNews { key, reply: reply(meaning, message, slow_down), amount: None, msisdn: None }
+            unasked(key, reply(meaning, message, slow_down))
         } else {
             nothing(key, "the rail will say more later")
         };
         news.reply.handle = handle;
         let receipt = outcome.transaction.as_deref().or_else(|| outcome.parameter("TransactionReceipt"));
-        self.tell(news, outcome, receipt, "TransactionAmount", "ReceiverPartyPublicName")
+        let news = self.tell(news, outcome, receipt, "TransactionAmount", "ReceiverPartyPublicName")?;
+        // M-Pesa always says how much it paid. Who does not is asked, or is not M-Pesa.
+        let is_whole = news.reply.learnt != Learnt::Paid || news.amount.is_some();
+        if is_whole { Ok(news) } else { Err(CallbackError::Amount) }
     }
 
     /// A payment that waited too long in the queue may still be paid, whatever code the callback carries.
@@ -183,14 +195,20 @@ impl Daraja {
         Ok(nothing(self.key_of(outcome)?, "the payment waited too long in the rail's queue"))
     }
 
-    fn status_result(&self, key: RailKey, outcome: &Outcome) -> Result<PaymentNews, CallbackError> {
+    fn status_result(&self, question: Question, outcome: &Outcome) -> Result<PaymentNews, CallbackError> {
         // The id beside the code is the query's; the payment's stands among the parameters.
         if let Some(told) = outcome.parameter("OriginatorConversationID")
-            && self.decode(told) != Some(key)
+            && self.decode(told) != Some(question.key)
         {
             return Err(CallbackError::OtherPayment);
         }
-        let news = PaymentNews { key, reply: self.status_reply(outcome), amount: None, msisdn: None };
+        // "600992 - A NAME", as of the payee. What is no number names no short code.
+        let payer = outcome.parameter("DebitPartyName").and_then(|told| told.split(" - ").next()).map(str::trim);
+        let names_a_code = |told: &&str| !told.is_empty() && told.bytes().all(|byte| byte.is_ascii_digit());
+        if payer.filter(names_a_code).is_some_and(|told| told != self.short_code) {
+            return Err(CallbackError::OtherAccount);
+        }
+        let news = asked(question, self.status_reply(outcome));
         self.tell(news, outcome, outcome.parameter("ReceiptNo"), "Amount", "CreditPartyName")
     }
 
@@ -226,7 +244,9 @@ impl Daraja {
     fn balance_result(&self, outcome: &Outcome) -> Result<Callback, CallbackError> {
         let told = outcome.parameter("AccountBalance").filter(|_| outcome.is_final() && outcome.code() == "0");
         let Some(told) = told else { return Ok(Callback::Balance(Vec::new())) };
-        accounts(told, self.amounts.currency()).map(Callback::Balance).ok_or(CallbackError::Amount)
+        let accounts = accounts(told, self.amounts.currency()).ok_or(CallbackError::Amount)?;
+        self.paying_account(&accounts).ok_or(CallbackError::OtherAccount)?;
+        Ok(Callback::Balance(accounts))
     }
 
     /// Adds what a result tells beside its code.
@@ -254,8 +274,17 @@ impl Daraja {
 }
 
 fn nothing(key: RailKey, words: &str) -> PaymentNews {
-    let reply = Reply::of(Learnt::Nothing, format!("mpesa: {words}"));
-    PaymentNews { key, reply, amount: None, msisdn: None }
+    unasked(key, Reply::of(Learnt::Nothing, format!("mpesa: {words}")))
+}
+
+/// What M-Pesa says by itself. Nobody knows how the ledger stood when it was written.
+fn unasked(key: RailKey, reply: Reply) -> PaymentNews {
+    PaymentNews { key, reply, sends: 0, quiet: false, amount: None, msisdn: None }
+}
+
+fn asked(question: Question, reply: Reply) -> PaymentNews {
+    let Question { key, sends, quiet } = question;
+    PaymentNews { key, reply, sends, quiet, amount: None, msisdn: None }
 }
 
 fn refused(reply: Reply) -> Reply {

@@ -332,14 +332,14 @@ async fn a_refused_connection_means_that_nothing_was_sent() {
 }
 
 #[tokio::test]
-async fn a_question_names_the_payment_by_our_key_and_is_answered_elsewhere() {
+async fn a_question_names_the_payment_by_our_key_and_its_answer_says_when_it_was_asked() {
     let (server, rail, _certificate) = gateway().await;
     answers(&server, QUERY, ack()).await;
-    let reply = rail.inquire(&order()).await;
+    let reply = rail.inquire(&Order { sends: 2, quiet: true, ..order() }).await;
     assert_eq!((reply.learnt, reply.handle), (Learnt::Nothing, None));
     let mut body: Value = requests(&server, QUERY).await[0].body_json().expect("JSON");
     body["SecurityCredential"].take();
-    let base = format!("https://gctb.example.org/mpesa/{CALLBACK_TOKEN}/status/{}", key());
+    let base = format!("https://gctb.example.org/mpesa/{CALLBACK_TOKEN}/status/{}/2-q", key());
     let expected = json!({
         "Initiator": "testapi", "SecurityCredential": null, "CommandID": "TransactionStatusQuery",
         "OriginalConversationID": format!("gctb-{}", key()), "PartyA": "600992", "IdentifierType": "4",

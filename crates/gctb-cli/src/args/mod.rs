@@ -8,9 +8,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use secrecy::SecretString;
 
-use self::operator::{ConflictsVerb, DeadVerb, ExceptionsVerb, FilesVerb, MigrateArgs, ReplayArgs, TopicsVerb};
+use self::operator::{ConflictsVerb, DeadVerb, ExceptionsVerb, FilesVerb, MigrateArgs, ReplayArgs, TopicsVerb, secret};
 use self::rails::{PaymentsVerb, RailVerb};
+use crate::simulate::books::BookOf;
 
 /// Most disbursements that `gctb simulate` makes in one run. The eight-digit beneficiary numbers bound it, and ten
 /// million already take an hour.
@@ -105,11 +107,11 @@ pub(crate) struct StatusArgs {
     pub(crate) json: bool,
 }
 
-/// Submit a fresh batch made from FILE, wait for its end and compare the bridge with the bank simulator's own book
+/// Submit a fresh batch made from FILE, wait for its end and compare the bridge with the simulated rails' own books
 ///
 /// FILE is a disburse message that serves as a template (docs/examples/README.md says what is replaced). Needs a
-/// bridge whose payments all end at gctb-simulator's bank, and no other batch in flight: the book is compared by what
-/// it gained. The last line is the equation; exit code 1 says that it does not hold.
+/// bridge whose payments all end at gctb-simulator's rails, and no other batch in flight: the books are compared by what
+/// they gained. The last line is the equation over all books; exit code 1 says that it does not hold.
 #[derive(Debug, Args)]
 #[command(after_help = "Example: gctb simulate docs/examples/disburse-1000.json --count 100000 --deadline 10m")]
 pub(crate) struct SimulateArgs {
@@ -123,9 +125,16 @@ pub(crate) struct SimulateArgs {
     /// How long to wait for the last instruction to end (s, m or h)
     #[arg(long, value_name = "TIME", default_value = "300s", value_parser = duration)]
     pub(crate) deadline: Duration,
+    /// What goes wrong on the simulator's rails meanwhile, as JSON: faults by rule, or by chance and seed. Afterwards they
+    /// behave as before. docs/simulator.md lists every knob
+    ///
+    /// {"seed": 7, "chances": [{"rail": "mojaloop", "stage": "commit", "per_million": 20000,
+    /// "fault": {"error_after": {"status": 500}}}]} lets 2 of 100 payments answer with an error after they were made.
+    #[arg(long, value_name = "FILE", verbatim_doc_comment)]
+    pub(crate) faults: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) api: ApiArgs,
-    /// Base URL of gctb-simulator, whose bank keeps the book
+    /// Base URL of gctb-simulator, whose rails keep the books
     #[arg(
         long = "simulator",
         env = "GCTB_CLI__SIMULATOR__URL",
@@ -133,6 +142,25 @@ pub(crate) struct SimulateArgs {
         default_value = "http://127.0.0.1:8090"
     )]
     pub(crate) simulator_url: String,
+    /// Which book of the simulator (bank, mpesa, simple-mpesa, mojaloop) has what a payment backend pays
+    #[arg(
+        long,
+        env = "GCTB_CLI__SIMULATOR__BOOKS",
+        value_name = "BACKEND=BOOK,…",
+        value_delimiter = ',',
+        default_value = "file=bank,mpesa=mpesa,simple=simple-mpesa,mojaloop=mojaloop"
+    )]
+    pub(crate) books: Vec<BookOf>,
+    /// postgres://user:password@host:port/database, never printed: with it each book is compared with what the bridge's
+    /// tables say that its backend paid, without it all books together with the status API
+    #[arg(
+        long = "database",
+        env = "GCTB_CLI__DATABASE__URL",
+        value_name = "URL",
+        hide_env_values = true,
+        value_parser = secret
+    )]
+    pub(crate) database_url: Option<SecretString>,
 }
 
 /// Reads `90s`, `5m` or `1h`.

@@ -282,7 +282,7 @@ pub(crate) struct ListArgs {
     pub(crate) json: bool,
 }
 
-fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+pub(super) fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(SecretString::from(text))
 }
 

@@ -5,10 +5,13 @@ use gctb_domain::{BackendName, RailKey};
 
 use super::operator::{DatabaseArgs, ListArgs, evidence};
 
-/// Look at payments over called rails of which nobody knows the end, and say what a person found out
+/// Look at payments over called rails: of which nobody knows the end, what is held back, what was tried; and say what a person
+/// found out
 #[derive(Debug, Subcommand)]
 pub(crate) enum PaymentsVerb {
     Unknown(PaymentsUnknownArgs),
+    Held(PaymentsHeldArgs),
+    Attempts(PaymentsAttemptsArgs),
     Resolve(PaymentsResolveArgs),
 }
 
@@ -22,11 +25,48 @@ pub(crate) struct PaymentsUnknownArgs {
     pub(crate) list: ListArgs,
 }
 
+/// List what is held back and until when: backends and batches that may not pay, payments that are tried again later
+///
+/// Of a backend that may not pay, those are counted that it has claimed and would send again; what it has not claimed waits in
+/// its topic (gctb_consumer_lag). Of a batch that is held, those are counted that nobody has claimed.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb payments held --json")]
+pub(crate) struct PaymentsHeldArgs {
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// Show all attempts to pay one instruction: how it stands, what was tried and heard, what comes next and when
+#[derive(Debug, Args)]
+#[command(
+    group = ArgGroup::new("name").required(true),
+    after_help = "Example: gctb payments attempts 00000040001P\n         gctb payments attempts --transaction 5c1e7f0a-6e0f-4c58-9d3f-0f6f5a1f7a10 --reference r-17"
+)]
+pub(crate) struct PaymentsAttemptsArgs {
+    /// The key of any attempt, as the rail's books and the other verbs have it
+    #[arg(value_name = "KEY", value_parser = key, group = "name")]
+    pub(crate) key: Option<RailKey>,
+    /// The batch's transaction_id
+    #[arg(long, value_name = "TXN", group = "name", requires = "reference")]
+    pub(crate) transaction: Option<String>,
+    /// The disbursement's reference_id
+    #[arg(long, value_name = "REF", requires = "transaction")]
+    pub(crate) reference: Option<String>,
+    /// The sender_id that the batch was sent under
+    #[arg(long, value_name = "ID", default_value = "payments.openg2p.org", conflicts_with = "key")]
+    pub(crate) sender: String,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Record what the rail's books say about a payment of which nobody knows the end
 ///
 /// --paid: the rail paid it. --not-paid: the rail did not and never will, and its backend may try again. A wrong --not-paid
 /// pays somebody twice: have the rail's word in writing. Refused while a request may still be under way, and where it goes
-/// against what was heard.
+/// against what was heard, unless you overrule that.
 #[derive(Debug, Args)]
 #[command(
     group = ArgGroup::new("word").required(true),
@@ -48,6 +88,9 @@ pub(crate) struct PaymentsResolveArgs {
     /// Who said so, when and where it is kept; recorded with your user name
     #[arg(long, value_name = "TEXT", value_parser = evidence)]
     pub(crate) evidence: String,
+    /// Take it although something was heard against it; recorded as such, with what was heard
+    #[arg(long)]
+    pub(crate) overrule: bool,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
     /// Only say whether the word would be taken
@@ -61,6 +104,7 @@ pub(crate) enum RailVerb {
     List(RailListArgs),
     Pause(RailPauseArgs),
     Resume(RailResumeArgs),
+    Probe(RailProbeArgs),
 }
 
 /// List the backends with what stands about each
@@ -95,7 +139,18 @@ pub(crate) struct RailResumeArgs {
     pub(crate) change: RailChangeArgs,
 }
 
-/// What both take.
+/// Have a backend that its rail refused try at once whether it is taken again
+///
+/// One payment at a time is the probe: the backend is open again when one is paid, and held again when the rail refuses it. A
+/// backend that a person paused is not probed; resume it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb rail probe mpesa --evidence 'the rail says that it is up again, ticket 4713'")]
+pub(crate) struct RailProbeArgs {
+    #[command(flatten)]
+    pub(crate) change: RailChangeArgs,
+}
+
+/// What all three take.
 #[derive(Debug, Args)]
 pub(crate) struct RailChangeArgs {
     /// The backend's name, as its settings give it

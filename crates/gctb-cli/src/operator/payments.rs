@@ -1,23 +1,25 @@
-//! `gctb payments`: payments over called rails of which nobody knows the end, and what a person found out.
+//! `gctb payments`: payments over called rails of which nobody knows the end, and what a person found out; and what
+//! else people look at of such payments.
 
 use std::io::Write;
 
-use gctb_db::{PersonsWord, Resolved, WaitingPayment};
-use gctb_domain::{BatchNo, RailKey, Seq};
+use gctb_db::{ByHand, PersonsWord, Resolved, WaitingPayment};
+use gctb_domain::RailKey;
 use serde_json::{Value, json};
 
 use super::time::shown;
-use super::{actor, cut_notice, reach};
+use super::{actor, attempts, cut_notice, held, key_of, reach, sum_of};
 use crate::Finding;
 use crate::args::rails::{PaymentsResolveArgs, PaymentsUnknownArgs, PaymentsVerb};
 use crate::error::CliError;
-use crate::sums::Sums;
 use crate::table::{number, with_header};
 
 /// Lists or resolves.
 pub(crate) fn run(verb: &PaymentsVerb, out: &mut dyn Write) -> Result<Finding, CliError> {
     match verb {
         PaymentsVerb::Unknown(args) => unknown(args, out),
+        PaymentsVerb::Held(args) => held::run(&args.list, out),
+        PaymentsVerb::Attempts(args) => attempts::run(args, out),
         PaymentsVerb::Resolve(args) => resolve(args, out),
     }
 }
@@ -54,16 +56,16 @@ fn table_of(rows: &[WaitingPayment]) -> comfy_table::Table {
     let mut table = with_header(header);
     for row in rows {
         table.add_row([
-            key(row).into(),
+            key_of(row.batch_no, row.seq, row.attempt).into(),
             (&row.backend).into(),
             (&row.sender_id).into(),
             (&row.transaction_id).into(),
             (&row.request_id).into(),
-            number(sum(row)),
+            number(sum_of(&row.currency, row.amount)),
             row.rail_handle.as_deref().unwrap_or_default().into(),
             shown(row.since).into(),
             (if row.quiet { "yes" } else { "not yet" }).into(),
-            row.evidence.as_ref().unwrap_or(&row.message).into(),
+            row.evidence.as_ref().map_or_else(|| row.message.clone(), ToString::to_string).into(),
         ]);
     }
     table
@@ -71,32 +73,18 @@ fn table_of(rows: &[WaitingPayment]) -> comfy_table::Table {
 
 fn as_json(row: &WaitingPayment) -> Value {
     json!({
-        "key": key(row),
+        "key": key_of(row.batch_no, row.seq, row.attempt),
         "backend": row.backend,
         "sender": row.sender_id,
         "transaction": row.transaction_id,
         "reference": row.request_id,
-        "sum": sum(row),
+        "sum": sum_of(&row.currency, row.amount),
         "the_rail_calls_it": row.rail_handle,
         "since": shown(row.since),
         "quiet": row.quiet,
         "message": row.message,
-        "evidence": row.evidence,
+        "evidence": row.evidence.as_ref().map(ToString::to_string),
     })
-}
-
-/// The key that the rail knows the payment by.
-fn key(row: &WaitingPayment) -> String {
-    RailKey::new(BatchNo(row.batch_no), Seq(row.seq), row.attempt).map_or_else(|_| String::new(), |key| key.to_string())
-}
-
-fn sum(row: &WaitingPayment) -> String {
-    let mut sums = Sums::default();
-    if sums.add_minor_total(&row.currency, i128::from(row.amount)) {
-        sums.to_string()
-    } else {
-        format!("{} {} in minor units", row.currency, row.amount)
-    }
 }
 
 fn resolve(args: &PaymentsResolveArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
@@ -106,7 +94,8 @@ fn resolve(args: &PaymentsResolveArgs, out: &mut dyn Write) -> Result<Finding, C
         PersonsWord::NotPaid
     };
     let db = reach::database(&args.database);
-    let resolved = db.resolve_payment(args.key, &word, &actor::name(), &args.evidence, args.dry_run)?;
+    let by = ByHand { actor: &actor::name(), evidence: &args.evidence, dry_run: args.dry_run };
+    let resolved = db.resolve_payment(args.key, &word, &by, args.overrule)?;
     if let Some(why) = refusal(args.key, &resolved) {
         eprintln!("gctb: {why}");
         return Ok(Finding::Bad);
@@ -130,7 +119,9 @@ fn refusal(key: RailKey, resolved: &Resolved) -> Option<String> {
         }
         Resolved::NotUnknown(state) => format!("is {state} and does not wait for a person"),
         Resolved::NotQuiet(rest) => format!("may still be under way for {} s", rest.as_secs() + 1),
-        Resolved::Contradicted(heard) => format!("cannot be resolved so, since this was heard of the rail: {heard}"),
+        Resolved::Contradicted(heard) => {
+            format!("cannot be resolved so without --overrule, since this was heard of the rail: {heard}")
+        }
     };
     Some(format!("{key} {why}; nothing was done."))
 }
@@ -139,7 +130,9 @@ fn refusal(key: RailKey, resolved: &Resolved) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
+    use gctb_db::Evidence;
     use gctb_domain::LedgerState;
+    use gctb_domain::paying::Learnt;
 
     use super::*;
 
@@ -179,6 +172,16 @@ mod tests {
         assert!(why(Resolved::NotUnknown(LedgerState::Paid)).contains("is PAID"));
         assert!(why(Resolved::NotQuiet(Duration::from_millis(1_500))).contains("for 2 s"));
         assert!(why(Resolved::OtherAttempt(2)).contains("names attempt 1, and the ledger is at attempt 2"));
-        assert!(why(Resolved::Contradicted("Accepted: it has it".into())).contains("Accepted: it has it"));
+        let heard = Evidence {
+            learnt: Learnt::Accepted,
+            at: chrono::DateTime::UNIX_EPOCH,
+            sends: 1,
+            quiet: false,
+            words: "it has it".into(),
+        };
+        let contradicted = why(Resolved::Contradicted(heard));
+        for words in ["--overrule", "accepted, heard 1970-01-01T00:00:00Z", "it has it"] {
+            assert!(contradicted.contains(words), "{contradicted}");
+        }
     }
 }

@@ -29,7 +29,7 @@ struct OnlyKafka {
 }
 
 /// The requests DB. The connection is made by the first question.
-pub(super) fn database(args: &DatabaseArgs) -> Db {
+pub(crate) fn database(args: &DatabaseArgs) -> Db {
     Db::new(&DbOptions {
         url: args.url.clone(),
         pool_size: 1,

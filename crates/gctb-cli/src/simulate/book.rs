@@ -1,25 +1,29 @@
-//! The bank simulator's own book: what it really paid, whatever the bridge believes.
+//! One simulated rail's own book: what it really paid, whatever the bridge believes.
 //!
-//! It depends on the simulator's HTTP interface alone. References and accounts are compared here and never printed.
+//! It depends on the simulator's HTTP interface alone (docs/simulator.md). References and accounts are compared here and never
+//! printed.
 
 use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
+use super::books::BookName;
 use crate::error::CliError;
 use crate::http::Http;
 use crate::sums::Sums;
 
-/// Lines of the book asked for at once.
+/// Lines of a book asked for at once.
 const LINES_PER_CALL: u64 = 10_000;
 
-/// The bank of a simulator.
-pub(crate) struct Bank {
+/// The book of one rail at a simulator.
+pub(crate) struct Book {
     http: Http,
     base: String,
+    name: BookName,
 }
 
-/// The book in three numbers.
+/// A book in three numbers.
 #[derive(Clone, Debug)]
 pub(crate) struct Summary {
     payments: u64,
@@ -27,7 +31,7 @@ pub(crate) struct Summary {
     sums: Sums,
 }
 
-/// What the book gained between two looks.
+/// What a book gained between two looks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Gain {
     /// Payments made.
@@ -38,37 +42,97 @@ pub(crate) struct Gain {
     pub(crate) paid_twice: u64,
 }
 
+impl Gain {
+    /// Takes in what another book gained.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.payments += other.payments;
+        self.sums.add_all(&other.sums);
+        self.paid_twice += other.paid_twice;
+    }
+}
+
+/// The bank writes sums as decimals.
 #[derive(Deserialize)]
-struct SummaryAnswer {
+struct BankSummary {
     payments: u64,
     paid_twice: u64,
     sums: BTreeMap<String, String>,
 }
 
-/// One payment, as far as it is compared.
-#[derive(Clone, Debug, Deserialize)]
-struct Payment {
+/// The rails that are called count minor units.
+#[derive(Deserialize)]
+struct RailSummary {
+    payments: u64,
+    paid_twice: u64,
+    amount_minor: BTreeMap<String, u64>,
+}
+
+#[derive(Deserialize)]
+struct BankLine {
     payment_ref: String,
     beneficiary_account: String,
     amount: String,
     currency: String,
 }
 
-impl Bank {
-    /// The bank of the simulator at `base_url`.
-    pub(crate) fn at(base_url: &str, http: Http) -> Self {
-        Self { http, base: base_url.trim_end_matches('/').to_owned() }
+#[derive(Deserialize)]
+struct RailLine {
+    key: Option<String>,
+    account: String,
+    amount_minor: u64,
+    currency: String,
+}
+
+/// One payment, as far as it is compared.
+struct Payment {
+    /// The key under which it was ordered; simple-mpesa has none.
+    reference: Option<String>,
+    account: String,
+    amount: String,
+    currency: String,
+}
+
+impl From<BankLine> for Payment {
+    fn from(line: BankLine) -> Self {
+        let BankLine { payment_ref, beneficiary_account: account, amount, currency } = line;
+        Self { reference: Some(payment_ref), account, amount, currency }
+    }
+}
+
+impl From<RailLine> for Payment {
+    fn from(line: RailLine) -> Self {
+        let RailLine { key: reference, account, amount_minor, currency } = line;
+        Self { reference, account, amount: amount_minor.to_string(), currency }
+    }
+}
+
+impl Book {
+    /// The book of this name at the simulator at `base_url`.
+    pub(crate) fn at(base_url: &str, name: BookName, http: Http) -> Self {
+        Self { http, base: format!("{}{}", base_url.trim_end_matches('/'), name.path()), name }
     }
 
     /// The book as it stands.
     pub(crate) async fn summary(&self) -> Result<Summary, CliError> {
-        let url = format!("{}/bank/summary", self.base);
-        let answer: SummaryAnswer = self.http.get(&url).await?;
+        let url = format!("{}/summary", self.base);
         let mut sums = Sums::default();
-        if !answer.sums.iter().all(|(code, total)| sums.add_total(code, total)) {
-            return Err(CliError::IncompleteAnswer { url, what: "a readable sum" });
+        let (payments, paid_twice, readable) = match self.name {
+            BookName::Bank => {
+                let answer: BankSummary = self.http.get(&url).await?;
+                let readable = answer.sums.iter().all(|(code, total)| sums.add_total(code, total));
+                (answer.payments, answer.paid_twice, readable)
+            }
+            BookName::Mpesa | BookName::SimpleMpesa | BookName::Mojaloop => {
+                let answer: RailSummary = self.http.get(&url).await?;
+                let mut totals = answer.amount_minor.iter();
+                let readable = totals.all(|(code, minor)| sums.add_minor_total(code, i128::from(*minor)));
+                (answer.payments, answer.paid_twice, readable)
+            }
+        };
+        match readable {
+            true => Ok(Summary { payments, paid_twice, sums }),
+            false => Err(CliError::IncompleteAnswer { url, what: "a readable sum" }),
         }
-        Ok(Summary { payments: answer.payments, paid_twice: answer.paid_twice, sums })
     }
 
     /// What the book gained since `before`, read line by line as well as from its summary.
@@ -77,8 +141,8 @@ impl Bank {
         let mut seen = SeenPayments::default();
         let mut offset = before.payments;
         while offset < now.payments {
-            let url = format!("{}/bank/book?offset={offset}&limit={LINES_PER_CALL}", self.base);
-            let lines: Vec<Payment> = self.http.get(&url).await?;
+            let url = format!("{}/book?offset={offset}&limit={LINES_PER_CALL}", self.base);
+            let lines = self.lines(&url).await?;
             if lines.is_empty() {
                 return Err(CliError::IncompleteAnswer { url, what: "lines that its summary counts" });
             }
@@ -91,6 +155,18 @@ impl Bank {
             // Three views of the same wrong: against all earlier payments, and within this run by reference and payee.
             paid_twice: seen.repeated().max(now.paid_twice.saturating_sub(before.paid_twice)),
         })
+    }
+
+    async fn lines(&self, url: &str) -> Result<Vec<Payment>, CliError> {
+        match self.name {
+            BookName::Bank => self.lines_as::<BankLine>(url).await,
+            BookName::Mpesa | BookName::SimpleMpesa | BookName::Mojaloop => self.lines_as::<RailLine>(url).await,
+        }
+    }
+
+    async fn lines_as<L: DeserializeOwned + Into<Payment>>(&self, url: &str) -> Result<Vec<Payment>, CliError> {
+        let lines: Vec<L> = self.http.get(url).await?;
+        Ok(lines.into_iter().map(Into::into).collect())
     }
 }
 
@@ -107,8 +183,9 @@ impl SeenPayments {
     fn add(&mut self, payment: Payment) {
         // Every instruction of a run has its own beneficiary. The amount belongs to the key since the account that the
         // simulated mapper derives from an id has ten digits: among 100,000 ids two may get the same one.
-        let payee = (payment.beneficiary_account, payment.currency, payment.amount);
-        self.repeated_references += u64::from(!self.references.insert(payment.payment_ref));
+        let payee = (payment.account, payment.currency, payment.amount);
+        let repeated = payment.reference.is_some_and(|reference| !self.references.insert(reference));
+        self.repeated_references += u64::from(repeated);
         self.repeated_payees += u64::from(!self.payees.insert(payee));
     }
 
@@ -121,12 +198,12 @@ impl SeenPayments {
 mod tests {
     use super::*;
 
-    fn seen(payments: &[(&str, &str, &str)]) -> u64 {
+    fn seen(payments: &[(Option<&str>, &str, &str)]) -> u64 {
         let mut seen = SeenPayments::default();
         for (reference, account, amount) in payments {
             seen.add(Payment {
-                payment_ref: (*reference).into(),
-                beneficiary_account: (*account).into(),
+                reference: reference.map(Into::into),
+                account: (*account).into(),
                 amount: (*amount).into(),
                 currency: "KES".into(),
             });
@@ -136,8 +213,15 @@ mod tests {
 
     #[test]
     fn a_second_payment_is_seen_by_its_reference_or_by_its_beneficiary() {
-        assert_eq!(seen(&[("p-1", "11", "5.00"), ("p-2", "12", "5.00"), ("p-3", "11", "6.00")]), 0);
-        assert_eq!(seen(&[("p-1", "11", "5.00"), ("p-1", "12", "7.00")]), 1);
-        assert_eq!(seen(&[("p-1", "11", "5.00"), ("p-2", "11", "5.00"), ("p-3", "11", "5.00")]), 2);
+        let (p1, p2, p3) = (Some("p-1"), Some("p-2"), Some("p-3"));
+        assert_eq!(seen(&[(p1, "11", "5.00"), (p2, "12", "5.00"), (p3, "11", "6.00")]), 0);
+        assert_eq!(seen(&[(p1, "11", "5.00"), (p1, "12", "7.00")]), 1);
+        assert_eq!(seen(&[(p1, "11", "5.00"), (p2, "11", "5.00"), (p3, "11", "5.00")]), 2);
+    }
+
+    #[test]
+    fn on_a_rail_without_references_a_second_payment_is_seen_by_its_beneficiary() {
+        assert_eq!(seen(&[(None, "a@x", "500"), (None, "b@x", "500"), (None, "a@x", "600")]), 0);
+        assert_eq!(seen(&[(None, "a@x", "500"), (None, "a@x", "500")]), 1);
     }
 }

@@ -19,6 +19,16 @@ const SUFFIX_DIGITS: usize = 4;
 const NUMBER_DIGITS: usize = 8;
 /// Numbers there are.
 const NUMBERS: u64 = 100_000_000;
+/// What a mobile or fixed number of Kenya begins with. It has nine digits more, too few for a number of eight.
+const COUNTRY_CODE: &str = "254";
+/// Digits of such a number, the country code included.
+const PHONE_DIGITS: usize = 12;
+/// Digits of it that are replaced: those between the code of the operator and the last four.
+const PHONE_NUMBER_DIGITS: usize = 4;
+/// Numbers there are for a phone.
+const PHONE_NUMBERS: u64 = 10_000;
+/// How far apart the phones of two neighbours are: two that end alike do not meet in the next repetitions.
+const PHONE_STRIDE: u64 = 7;
 
 /// One batch to send.
 pub(crate) struct Batch {
@@ -63,11 +73,14 @@ impl<'a> Filling<'a> {
     fn next_item(&mut self, transaction: Uuid, now: DateTime<Utc>) -> Disbursement {
         let items = &self.template.message().message.disbursements;
         let (repetition, position) = (self.made / items.len() as u64, self.made % items.len() as u64);
-        let number = (self.first_number + self.made) % NUMBERS;
+        let numbers = Numbers {
+            long: (self.first_number + self.made) % NUMBERS,
+            phone: (self.first_number + repetition + PHONE_STRIDE * position) % PHONE_NUMBERS,
+        };
         self.made += 1;
         let mut item = items[position as usize].clone();
         item.reference_id = fresh_reference(&item.reference_id, transaction, repetition);
-        item.payee_fa = with_number(&item.payee_fa, number);
+        item.payee_fa = with_number(&item.payee_fa, numbers);
         item.scheduled_timestamp = item.scheduled_timestamp.map(|text| due_time(text, now));
         item
     }
@@ -88,23 +101,35 @@ fn fresh_reference(old: &str, transaction: Uuid, repetition: u64) -> String {
     format!("{fresh}{beyond}")
 }
 
-/// Replaces the eight digits before the last four of the last run of at least twelve digits. An address without such a
-/// run (an empty one, words) stays as it is.
-fn with_number(address: &str, number: u64) -> String {
-    let Some(end) = end_of_last_long_run(address) else { return address.to_owned() };
-    let (start, suffix) = (end - NUMBER_DIGITS - SUFFIX_DIGITS, end - SUFFIX_DIGITS);
-    format!("{}{number:0width$}{}", &address[..start], &address[suffix..], width = NUMBER_DIGITS)
+/// The number of one beneficiary.
+#[derive(Clone, Copy)]
+struct Numbers {
+    /// For accounts and ids: eight digits.
+    long: u64,
+    /// For phones: four digits. With the last four of the template's thousand it still tells ten million phones apart.
+    phone: u64,
 }
 
-fn end_of_last_long_run(address: &str) -> Option<usize> {
-    let (mut length, mut end) = (0, None);
+/// Replaces the digits before the last four of the last run of at least twelve digits: four of a phone number, eight of
+/// any other. An address without such a run (an empty one, words) stays as it is.
+fn with_number(address: &str, numbers: Numbers) -> String {
+    let Some((start, end)) = last_long_run(address) else { return address.to_owned() };
+    let is_phone = end - start == PHONE_DIGITS && address[start..].starts_with(COUNTRY_CODE);
+    let (number, width) = if is_phone { (numbers.phone, PHONE_NUMBER_DIGITS) } else { (numbers.long, NUMBER_DIGITS) };
+    let (from, suffix) = (end - width - SUFFIX_DIGITS, end - SUFFIX_DIGITS);
+    format!("{}{number:0width$}{}", &address[..from], &address[suffix..])
+}
+
+/// Where it begins, and the byte behind it.
+fn last_long_run(address: &str) -> Option<(usize, usize)> {
+    let (mut length, mut run) = (0, None);
     for (at, byte) in address.bytes().enumerate() {
         length = if byte.is_ascii_digit() { length + 1 } else { 0 };
         if length >= NUMBER_DIGITS + SUFFIX_DIGITS {
-            end = Some(at + 1);
+            run = Some((at + 1 - length, at + 1));
         }
     }
-    end
+    run
 }
 
 /// `+5s` becomes the time five seconds from `now`; every other text, also an unreadable one, stays.
@@ -174,9 +199,22 @@ mod tests {
             ("not an address", "not an address"),
             ("", ""),
         ] {
-            assert_eq!(with_number(address, 12_345_678), expected);
+            assert_eq!(with_number(address, Numbers { long: 12_345_678, phone: 0 }), expected);
         }
-        assert_eq!(with_number("phone:+254000000175210", 5), "phone:+254000000055210");
+        let small = Numbers { long: 5, phone: 0 };
+        assert_eq!(with_number("phone:+254000000175210", small), "phone:+254000000055210");
+    }
+
+    #[test]
+    fn a_phone_keeps_its_country_its_operator_and_its_last_four_digits() {
+        for (address, expected) in [
+            ("phone:+254700011234", "phone:+254743211234"),
+            ("account:254100010003@safaricom.mpesa", "account:254143210003@safaricom.mpesa"),
+            ("phone:+254200011234", "phone:+254243211234"),
+            ("account:123400011234@branch1.bank1.bank_acc", "account:000000001234@branch1.bank1.bank_acc"),
+        ] {
+            assert_eq!(with_number(address, Numbers { long: 0, phone: 4_321 }), expected);
+        }
     }
 
     #[test]

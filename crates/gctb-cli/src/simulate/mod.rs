@@ -1,11 +1,14 @@
-//! `gctb simulate`: a fresh batch from a template, its whole way, and the proof by the bank's own book.
+//! `gctb simulate`: a fresh batch from a template, its whole way, and the proof by the rails' own books.
 //!
-//! The order matters: the book is looked at before the first batch is sent and after the last instruction has ended,
-//! so that what it gained in between is what this run was paid.
+//! The order matters: the books are looked at before the first batch is sent and after the last instruction has ended,
+//! so that what they gained in between is what this run was paid.
 
 mod book;
+pub(crate) mod books;
 mod equation;
+mod faults;
 mod fill;
+mod paid_by;
 mod template;
 
 use std::io::Write;
@@ -14,37 +17,62 @@ use std::time::Duration;
 use chrono::Utc;
 use uuid::Uuid;
 
-use self::book::Bank;
+use self::books::Books;
 use self::equation::Equation;
+use self::faults::Faults;
 use self::fill::{Batch, Filling};
+use self::paid_by::paid_by;
 use self::template::Template;
 use crate::Finding;
 use crate::args::SimulateArgs;
+use crate::args::operator::DatabaseArgs;
 use crate::breakdown::{Breakdown, Tally};
 use crate::bridge::{BatchName, Bridge, wait_for_end};
 use crate::error::CliError;
 use crate::http::Http;
+use crate::operator::reach;
 use crate::progress::Progress;
 use crate::submit::read_message;
 
 /// Submits, waits, compares, and prints the table and the equation.
 pub(crate) async fn run(args: SimulateArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
     let template = Template::read(&args.file, &read_message(&args.file)?)?;
-    let count = args.count.unwrap_or_else(|| template.disbursements());
     let http = Http::new()?;
-    let bridge = Bridge::at(&args.api.url, http.clone());
-    let bank = Bank::at(&args.simulator_url, http);
+    let faults = match &args.faults {
+        Some(file) => Some(Faults::begin(file, &args.simulator_url, http.clone()).await?),
+        None => None,
+    };
+    let finding = pay(&args, &template, &http, out).await;
+    // The simulator behaves again, whatever became of the batch.
+    if let Some(faults) = faults {
+        faults.end(out).await?;
+    }
+    let (equation, waited_in_vain) = finding?;
+    conclude(&equation, waited_in_vain, out)
+}
 
-    let before = bank.summary().await?;
-    let (batches, sent) = submit(&bridge, &template, count).await?;
+/// Submits, waits and reads all sides. Beside them, how long was waited in vain.
+async fn pay(
+    args: &SimulateArgs,
+    template: &Template,
+    http: &Http,
+    out: &mut dyn Write,
+) -> Result<(Equation, Option<Duration>), CliError> {
+    let count = args.count.unwrap_or_else(|| template.disbursements());
+    let bridge = Bridge::at(&args.api.url, http.clone());
+    let books = Books::at(&args.simulator_url, &args.books, http);
+
+    let before = books.summaries().await?;
+    let (batches, sent) = submit(&bridge, template, count).await?;
     announce(&batches, out)?;
     let ended = wait_for_end(&bridge, &batches, args.deadline).await?;
     let told = counted(&bridge, &batches).await?;
-    let gained = bank.gained_since(&before).await?;
+    let database = args.database_url.clone();
+    let paid_by = database.map(|url| paid_by(&reach::database(&DatabaseArgs { url }), &batches)).transpose()?;
+    let gained = books.gained_since(&before).await?;
 
     writeln!(out, "{told}\n")?;
-    let equation = Equation { sent, told, gained };
-    conclude(&equation, (!ended).then_some(args.deadline), out)
+    Ok((Equation { sent, told, paid_by, gained }, (!ended).then_some(args.deadline)))
 }
 
 /// Sends `count` disbursements in batches, and says what was sent.

@@ -1,12 +1,12 @@
-//! What can be wrong with a disbursement, from an amount that is none to an account that the bank has closed.
+//! What can be wrong with a disbursement, from an amount that is none to a phone that is not on M-Pesa.
 
 use serde_json::{Value, json};
 
-use super::person::digits;
+use super::person::{digits, phone_ending};
 
 macro_rules! flaws {
     ($($(#[$doc:meta])* $name:ident,)*) => {
-        /// A kind of bad disbursement, by who finds it: the bridge's API, the mapper, the bank.
+        /// A kind of bad disbursement, by who finds it: the bridge's API, the mapper, a backend before it calls, a rail.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(crate) enum Flaw { $($(#[$doc])* $name,)* }
 
@@ -62,6 +62,26 @@ flaws! {
     UnexplainedRejection,
     /// The bank: above its limit of 250,000.
     AboveBankLimit,
+    /// No mobile number: refused before any call.
+    Landline,
+    /// Cents, which M-Pesa does not pay: refused before any call.
+    CentsOnMpesa,
+    /// M-Pesa: the number is not a customer's.
+    NumberNotOnMpesa,
+    /// M-Pesa: the payee's daily limit.
+    DailyLimitReached,
+    /// A wallet that is no identifier of the Mojaloop scheme: refused before any call.
+    UnknownPartyType,
+    /// Mojaloop: nobody has this party.
+    UnknownParty,
+    /// Mojaloop: above what the payee may receive, which the quote says.
+    PartyLimitReached,
+    /// Mojaloop: the payee is blocked.
+    BlockedParty,
+    /// simple-mpesa: no such customer.
+    UnknownCustomer,
+    /// Less than simple-mpesa pays: refused before any call.
+    BelowLeastAmount,
 }
 
 impl Flaw {
@@ -90,7 +110,27 @@ impl Flaw {
             Self::BlockedAccount => ("payee_fa", account_ending(position, "0006")),
             Self::UnexplainedRejection => ("payee_fa", account_ending(position, "0003")),
             Self::AboveBankLimit => ("amount", "250000.01".into()),
+            Self::Landline => ("payee_fa", format!("phone:+25420{:03}{:04}", 1 + position / 10, 1000 + position)),
+            Self::CentsOnMpesa => {
+                item["amount"] = json!("1250.50");
+                ("payee_fa", format!("phone:+{}", phone_ending(position, "7250")))
+            }
+            Self::NumberNotOnMpesa => ("payee_fa", format!("phone:+{}", phone_ending(position, "0003"))),
+            Self::DailyLimitReached => ("payee_fa", on_mpesa(position, "0004")),
+            Self::UnknownPartyType => ("payee_fa", format!("account:AGENT-{}@pesalink.wallet", digits(position))),
+            Self::UnknownParty => ("payee_fa", party_ending(position, "0204")),
+            Self::PartyLimitReached => ("payee_fa", party_ending(position, "0520")),
+            Self::BlockedParty => ("payee_fa", party_ending(position, "0540")),
+            Self::UnknownCustomer => ("payee_fa", customer("unknown", position)),
+            Self::BelowLeastAmount => {
+                item["payee_fa"] = json!(customer("payee", position));
+                ("amount", "9.00".into())
+            }
         };
+        if matches!(self, Self::NumberNotOnMpesa | Self::DailyLimitReached | Self::UnknownCustomer) {
+            // Only the payee is wrong: these rails refuse cents before they look at anybody.
+            item["amount"] = json!(format!("{}.00", 500 + position));
+        }
         item[field] = json!(value);
     }
 }
@@ -101,4 +141,17 @@ fn twice(turn: usize) -> String {
 
 fn account_ending(position: usize, ending: &str) -> String {
     format!("account:{:08}{ending}@nairobi.kcb.bank_acc", position + 1)
+}
+
+fn on_mpesa(position: usize, ending: &str) -> String {
+    format!("account:{}@safaricom.mpesa", phone_ending(position, ending))
+}
+
+fn party_ending(position: usize, ending: &str) -> String {
+    format!("account:254{:08}{ending}@pesalink.wallet", position + 1)
+}
+
+/// simple-mpesa goes by the part before the `@`, so that the person's number stands behind it.
+fn customer(word: &str, position: usize) -> String {
+    format!("email:{word}@p{}.example.org", digits(position))
 }

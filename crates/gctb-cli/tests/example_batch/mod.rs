@@ -9,7 +9,7 @@ mod person;
 use serde_json::{Value, json};
 
 use self::flaw::Flaw;
-use self::person::{address, name};
+use self::person::{address, is_paid_in_whole_units, name};
 
 /// Disbursements of the message.
 pub(crate) const DISBURSEMENTS: usize = 1000;
@@ -95,7 +95,7 @@ fn disbursement(position: usize) -> Value {
 /// KES 500.00 to 9,499.99, no two alike, written in the ways in which senders write them.
 fn amount(position: usize) -> String {
     let cents = 50_000 + position * 7_919 % 900_000;
-    let (whole, part) = (cents / 100, cents % 100);
+    let (whole, part) = (cents / 100, if is_paid_in_whole_units(position) { 0 } else { cents % 100 });
     match position % 4 {
         0 => format!("{whole}.0"),
         1 => format!("{whole}"),

@@ -5,44 +5,37 @@
 
 mod control;
 mod due;
+mod evidence;
+mod exceptions;
+mod handles;
+mod holder;
 mod operator;
+mod poison;
 mod record;
 mod row;
+mod taking;
 mod turn;
+mod views;
 mod work;
 
 use std::time::Duration;
 
-use gctb_domain::paying::{Learnt, RailKind};
-use gctb_domain::{BackendName, BatchId, BatchNo, Money, ReasonCode, Seq};
+use gctb_domain::paying::Learnt;
+use gctb_domain::{BatchId, BatchNo, Money, ReasonCode, Seq};
 use uuid::Uuid;
 
 use crate::admission::Claim;
 use crate::outbox::OutboxRow;
 
-pub use control::{RailControl, RailState};
+pub use control::{ByHand, RailControl, RailGate, RailOrder, RailOrdered, RailState};
+pub use evidence::Evidence;
+pub use exceptions::NewException;
+pub use holder::Holder;
 pub use operator::{PersonsWord, Resolved, WaitingPayment};
-
-/// A process that acts for a backend, and for how long by one claim.
-#[derive(Clone, Debug)]
-pub struct Holder {
-    /// The backend.
-    pub backend: BackendName,
-    /// The process; new at each of its starts.
-    pub owner: Uuid,
-    /// What its rail can do.
-    pub kind: RailKind,
-    /// How long one claim or one taking-over lasts. Every call that it is for has ended before.
-    pub lease: Duration,
-    /// How long after that the rail may still act on what it was sent.
-    pub settle: Duration,
-    /// Most attempts of one instruction, from 1.
-    pub attempts_max: i16,
-    /// How long after an answer that decided nothing the rail is asked.
-    pub ask_after: Duration,
-    /// How long after a definite refusal another attempt begins; doubled with each.
-    pub retry_after: Duration,
-}
+pub use views::{
+    AttemptStanding, HeldBatch, InstructionAttempts, InstructionName, NextStep, PastAttempt, PostponedPayment, Step,
+    StoppedRail,
+};
 
 /// What was learnt about one instruction.
 #[derive(Clone, Debug)]
@@ -117,8 +110,8 @@ pub struct Turned {
     pub claimed: Vec<Vec<Seq>>,
     /// The window of each of the turn's claims, where something is claimed: the work of the words about it.
     pub windows: Vec<Option<Uuid>>,
-    /// False: the rail is paused or held, and nothing was claimed.
-    pub open: bool,
+    /// Whether the rail may be used; where it is stopped nothing was claimed. Open where the turn claims nothing: nobody looked.
+    pub rail: RailGate,
     /// Instructions that had a row already.
     pub already_known: usize,
     /// Instructions that are not due yet, or whose batch is held; the sweeper brings them again.
@@ -176,6 +169,8 @@ pub struct DueAttempt {
 /// What came due of one batch.
 #[derive(Clone, Debug)]
 pub struct DueWork {
+    /// Whether the rail may be used. Where it is stopped, the attempts are questions alone.
+    pub rail: RailGate,
     /// The row of `ledger_work`: the work of the words about it.
     pub work: Uuid,
     /// The batch.

@@ -1,20 +1,22 @@
 //! What people see and decide of payments over called rails: those of which nobody knows the end.
 //!
 //! A person's word obeys the same rules as everybody's: from UNKNOWN alone, when nothing of the attempt can be under way, and not
-//! against what was heard.
+//! against what was heard, unless it overrules that in so many words.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
-use diesel::{OptionalExtension, RunQueryDsl};
-use gctb_domain::paying::may_be_resolved;
+use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use gctb_domain::paying::{Learnt, may_be_resolved};
 use gctb_domain::{BackendName, BatchId, LedgerState, News, RailKey};
 use uuid::Uuid;
 
+use super::ByHand;
+use super::evidence::{Evidence, EvidenceColumns};
 use super::row::{self, RailRow};
-use super::work::{self, WorkKind};
+use super::work::{self, NewWork, WorkKind};
 use crate::error::DbError;
 use crate::ledger::Said;
 use crate::operators;
@@ -22,50 +24,93 @@ use crate::outbox::{self, OutboxRow};
 use crate::pool::{Abort, Db, until_first};
 
 /// A payment that waits for a person.
-#[derive(Clone, Debug, diesel::QueryableByName)]
+#[derive(Clone, Debug)]
 pub struct WaitingPayment {
     /// The backend.
-    #[diesel(sql_type = Text)]
     pub backend: String,
     /// Number of its batch, position and attempt make the rail key.
-    #[diesel(sql_type = BigInt)]
     pub batch_no: i64,
     /// Position in the batch.
-    #[diesel(sql_type = Integer)]
     pub seq: i32,
     /// The attempt.
-    #[diesel(sql_type = SmallInt)]
     pub attempt: i16,
     /// Who sent it.
-    #[diesel(sql_type = Text)]
     pub sender_id: String,
     /// In which transaction.
-    #[diesel(sql_type = Text)]
     pub transaction_id: String,
     /// Under which reference.
-    #[diesel(sql_type = Text)]
     pub request_id: String,
     /// Minor units.
-    #[diesel(sql_type = BigInt)]
     pub amount: i64,
     /// ISO 4217.
-    #[diesel(sql_type = Text)]
     pub currency: String,
     /// What the rail calls it.
-    #[diesel(sql_type = Nullable<Text>)]
     pub rail_handle: Option<String>,
     /// The last words about it.
-    #[diesel(sql_type = Text)]
     pub message: String,
-    /// What was heard from somebody who may not decide.
-    #[diesel(sql_type = Nullable<Text>)]
-    pub evidence: Option<String>,
-    /// Since when nobody knows.
-    #[diesel(sql_type = Timestamptz)]
+    /// What was heard from somebody who may not decide, the weightiest of it.
+    pub evidence: Option<Evidence>,
+    /// Since when it waits.
     pub since: DateTime<Utc>,
     /// Whether nothing of it can be under way any more, so that a person may decide.
-    #[diesel(sql_type = Bool)]
     pub quiet: bool,
+}
+
+#[derive(QueryableByName)]
+struct WaitingRow {
+    #[diesel(sql_type = Text)]
+    backend: String,
+    #[diesel(sql_type = BigInt)]
+    batch_no: i64,
+    #[diesel(sql_type = Integer)]
+    seq: i32,
+    #[diesel(sql_type = SmallInt)]
+    attempt: i16,
+    #[diesel(sql_type = Text)]
+    sender_id: String,
+    #[diesel(sql_type = Text)]
+    transaction_id: String,
+    #[diesel(sql_type = Text)]
+    request_id: String,
+    #[diesel(sql_type = BigInt)]
+    amount: i64,
+    #[diesel(sql_type = Text)]
+    currency: String,
+    #[diesel(sql_type = Nullable<Text>)]
+    rail_handle: Option<String>,
+    #[diesel(sql_type = Text)]
+    message: String,
+    #[diesel(embed)]
+    heard: EvidenceColumns,
+    #[diesel(sql_type = Timestamptz)]
+    since: DateTime<Utc>,
+    #[diesel(sql_type = Bool)]
+    quiet: bool,
+}
+
+impl WaitingRow {
+    fn read(self) -> Result<WaitingPayment, Abort> {
+        let evidence = self.heard.read()?;
+        let Self { backend, batch_no, seq, attempt, sender_id, transaction_id, request_id, amount, currency, .. } =
+            self;
+        let Self { rail_handle, message, since, quiet, .. } = self;
+        Ok(WaitingPayment {
+            backend,
+            batch_no,
+            seq,
+            attempt,
+            sender_id,
+            transaction_id,
+            request_id,
+            amount,
+            currency,
+            rail_handle,
+            message,
+            evidence,
+            since,
+            quiet,
+        })
+    }
 }
 
 /// What a person found out.
@@ -93,8 +138,8 @@ pub enum Resolved {
     NotUnknown(LedgerState),
     /// A request may still be under way, for so long.
     NotQuiet(Duration),
-    /// The word goes against what was heard.
-    Contradicted(String),
+    /// The word goes against what was heard, and does not overrule it.
+    Contradicted(Evidence),
 }
 
 impl Db {
@@ -103,25 +148,28 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses.
     pub fn waiting_payments(&self, limit: i64) -> Result<Vec<WaitingPayment>, DbError> {
-        self.with("list payments of which nobody knows the end", |connection| {
-            diesel::sql_query(
+        self.transaction("list payments of which nobody knows the end", |connection| {
+            let rows: Vec<WaitingRow> = diesel::sql_query(
                 "SELECT w.backend, l.batch_no, l.seq, l.attempt, b.sender_id, b.transaction_id, p.request_id, l.amount,
-                        l.currency, l.rail_handle, coalesce(l.message, '') AS message, l.evidence, w.made_at AS since,
+                        l.currency, l.rail_handle, coalesce(l.message, '') AS message, l.evidence_kind, l.evidence_at,
+                        l.evidence_sends, l.evidence_quiet, l.evidence_reason, l.evidence, w.made_at AS since,
                         coalesce(l.quiet_at <= now(), true) AS quiet
                  FROM ledger_work w
                  CROSS JOIN LATERAL unnest(w.seqs) AS s (seq)
-                 JOIN payment_ledger l ON l.batch_id = w.batch_id AND l.seq = s.seq
+                 JOIN payment_ledger l ON l.batch_id = w.batch_id AND l.seq = s.seq AND l.work_id = w.work_id
                  JOIN payment_instructions p ON p.batch_id = l.batch_id AND p.seq = l.seq
                  JOIN batches b ON b.batch_id = l.batch_id
-                 WHERE w.kind = 5 AND l.state = 5 ORDER BY w.made_at, l.batch_no, l.seq LIMIT $1",
+                 WHERE w.kind = 5 AND l.state BETWEEN 3 AND 6 ORDER BY w.made_at, l.batch_no, l.seq LIMIT $1",
             )
             .bind::<BigInt, _>(limit)
-            .load(connection)
+            .load(connection)?;
+            rows.into_iter().map(WaitingRow::read).collect()
         })
     }
 
-    /// Takes a person's word about the attempt of `key`, with the audit entry and the status chunk in the same commit. A dry
-    /// run says what would become of it.
+    /// Takes a person's word about the attempt of `key`, with the audit entry and the status chunk in the same commit. A word
+    /// against what was heard is taken only where it overrules that, and the audit entry says so. A dry run says what would
+    /// become of it.
     ///
     /// # Errors
     /// Where Postgres refuses; nothing is taken then.
@@ -129,25 +177,24 @@ impl Db {
         &self,
         key: RailKey,
         word: &PersonsWord,
-        actor: &str,
-        evidence: &str,
-        dry_run: bool,
+        by: &ByHand<'_>,
+        overrule: bool,
     ) -> Result<Resolved, DbError> {
         let doing = "take an operator's word about a payment";
-        let asked = Asked { key, word, actor, evidence, dry_run };
+        let asked = Asked { key, word, by, overrule };
         until_first(|| self.transaction(doing, |connection| resolve(connection, &asked)))
+            .inspect(|_| fail::fail_point!("rail.resolve.after"))
     }
 }
 
 struct Asked<'a> {
     key: RailKey,
     word: &'a PersonsWord,
-    actor: &'a str,
-    evidence: &'a str,
-    dry_run: bool,
+    by: &'a ByHand<'a>,
+    overrule: bool,
 }
 
-#[derive(diesel::QueryableByName)]
+#[derive(QueryableByName)]
 struct BatchRow {
     #[diesel(sql_type = SqlUuid)]
     batch_id: Uuid,
@@ -170,9 +217,10 @@ fn resolve(connection: &mut PgConnection, asked: &Asked<'_>) -> Result<Resolved,
     if let Some(refusal) = refusal(asked, &row)? {
         return Ok(refusal);
     }
-    if asked.dry_run {
+    if asked.by.dry_run {
         return Ok(Resolved::Taken(Vec::new()));
     }
+    let overruled = contradiction(asked.word, &row)?;
     let backend = row.ledger.backend.as_deref().map(BackendName::parse).transpose();
     let backend = backend.ok().flatten().ok_or(Abort::Unreadable("payment_ledger.backend"))?;
     let (news, rail_reference, message) = match asked.word {
@@ -181,16 +229,33 @@ fn resolve(connection: &mut PgConnection, asked: &Asked<'_>) -> Result<Resolved,
     };
     row.ledger.take(&Said { news, reason: None, message, rail_reference })?;
     row.ledger.changed_at = now;
-    row::update(connection, batch, std::slice::from_ref(&row))?;
-    let outbox = outbox::insert_status(connection, batch, vec![row.ledger.entry()?], traceparent.as_deref())?;
-    forget_waiting(connection, batch, row.ledger.seq)?;
+    row.is_done();
     if news == News::NotPaid {
         // Its backend decides whether another attempt follows.
-        work::insert(connection, &backend, WorkKind::Retry, Duration::ZERO, None, batch, &[row.ledger.seq])?;
+        let (id, seqs) = (Uuid::now_v7(), [row.ledger.seq]);
+        let (backend, kind, after, owner) = (&backend, WorkKind::Retry, Duration::ZERO, None);
+        row.is_looked_after_by(id);
+        work::insert(connection, &NewWork { id, backend, kind, after, owner, batch, seqs: &seqs, failures: 0 })?;
     }
-    let action = if news == News::Paid { "payments resolve --paid" } else { "payments resolve --not-paid" };
-    operators::record(connection, asked.actor, action, &asked.key.to_string(), asked.evidence)?;
+    row::update(connection, batch, std::slice::from_ref(&row))?;
+    work::waits_no_more(connection, &row.left_waiting().into_iter().collect::<Vec<_>>())?;
+    let outbox = outbox::insert_status(connection, batch, vec![row.ledger.entry()?], traceparent.as_deref())?;
+    audit(connection, asked, overruled.as_ref())?;
+    fail::fail_point!("rail.resolve.before");
     Ok(Resolved::Taken(outbox))
+}
+
+/// What was done, by whom, on what grounds, and against what.
+fn audit(connection: &mut PgConnection, asked: &Asked<'_>, overruled: Option<&Evidence>) -> Result<(), Abort> {
+    let action = match (asked.word, overruled) {
+        (PersonsWord::Paid { .. }, None) => "payments resolve --paid",
+        (PersonsWord::NotPaid, None) => "payments resolve --not-paid",
+        (PersonsWord::Paid { .. }, Some(_)) => "payments resolve --paid --overrule",
+        (PersonsWord::NotPaid, Some(_)) => "payments resolve --not-paid --overrule",
+    };
+    let against = overruled.map_or_else(String::new, |heard| format!(" (against: {heard})"));
+    let evidence = format!("{}{against}", asked.by.evidence);
+    operators::record(connection, asked.by.actor, action, &asked.key.to_string(), &evidence)
 }
 
 /// Why a person's word is not taken, if so.
@@ -206,26 +271,18 @@ fn refusal(asked: &Asked<'_>, row: &RailRow) -> Result<Option<Resolved>, Abort> 
         let rest = u64::try_from(row.leased_ms).unwrap_or(0);
         return Ok(Some(Resolved::NotQuiet(Duration::from_millis(rest))));
     }
-    let heard = row.evidence.as_deref().unwrap_or_default();
-    let against: &[&str] = match asked.word {
-        PersonsWord::Paid { .. } => &["Refused"],
-        PersonsWord::NotPaid => &["Accepted", "Duplicate"],
-    };
-    let contradicted = against.iter().any(|word| heard.starts_with(word));
-    Ok(contradicted.then(|| Resolved::Contradicted(heard.to_owned())))
+    let against = contradiction(asked.word, row)?.filter(|_| !asked.overrule);
+    Ok(against.map(Resolved::Contradicted))
 }
 
-/// It waits for nobody any more.
-fn forget_waiting(connection: &mut PgConnection, batch: BatchId, seq: i32) -> Result<(), Abort> {
-    diesel::sql_query("DELETE FROM ledger_work WHERE kind = 5 AND batch_id = $1 AND seqs = ARRAY[$2]")
-        .bind::<SqlUuid, _>(batch.as_uuid())
-        .bind::<Integer, _>(seq)
-        .execute(connection)?;
-    diesel::sql_query(
-        "UPDATE ledger_work SET seqs = array_remove(seqs, $2) WHERE kind = 5 AND batch_id = $1 AND $2 = ANY(seqs)",
-    )
-    .bind::<SqlUuid, _>(batch.as_uuid())
-    .bind::<Integer, _>(seq)
-    .execute(connection)?;
-    Ok(())
+/// What was heard that goes against a person's word.
+fn contradiction(word: &PersonsWord, row: &RailRow) -> Result<Option<Evidence>, Abort> {
+    let Some(heard) = row.evidence()? else { return Ok(None) };
+    let says_paid = matches!(heard.learnt, Learnt::Accepted | Learnt::Duplicate);
+    let says_not_paid = matches!(heard.learnt, Learnt::Refused { .. });
+    let goes_against = match word {
+        PersonsWord::Paid { .. } => says_not_paid,
+        PersonsWord::NotPaid => says_paid,
+    };
+    Ok(Some(heard).filter(|_| goes_against))
 }

@@ -1,84 +1,115 @@
 //! Records what was learnt: each word is judged by `gctb_domain::paying` against the row as it stands, and the rows, their status
 //! chunk, what is left for later, conflicts and exceptions are one commit.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use diesel::RunQueryDsl;
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, Integer, Nullable, Text, Uuid as SqlUuid};
 use gctb_domain::paying::{Bearer, Decision, Learnt, Next, decide};
-use gctb_domain::{BatchId, LedgerState, News, RailKey, Seq};
+use gctb_domain::{BatchId, LedgerState, News, RailKey};
+use uuid::Uuid;
 
+use super::evidence::Evidence;
+use super::exceptions::{self, NewException};
 use super::row::{self, RailRow};
-use super::work::{Later, WorkKind};
+use super::work::{self, Later, Window, WorkKind};
 use super::{BatchWords, Holder, Turned, Word};
 use crate::conflicts::{self, NewConflict};
 use crate::ledger::{Said, Taken};
 use crate::outbox;
 use crate::pool::Abort;
 
-/// Longest evidence that a row keeps, in characters.
-const EVIDENCE_CHARS_MAX: usize = 200;
-/// How often the wait for another attempt is doubled.
-const DOUBLINGS_MAX: u32 = 10;
-
-/// Records what was learnt about instructions of one batch. `window` are the positions of the work that the words are about,
-/// where it was still this process's: whoever of them is open after this and was given nothing to wait for is asked about.
+/// Records what was learnt about instructions of one batch. `window` is the work that the words are about, where it was still
+/// this process's: whoever of it is open after this and was given nothing to wait for is asked about.
 pub(super) fn record(
     connection: &mut PgConnection,
     holder: &Holder,
     told: &BatchWords,
-    window: Option<Vec<i32>>,
+    window: Option<Window>,
     now: DateTime<Utc>,
     turned: &mut Turned,
 ) -> Result<(), Abort> {
     let in_hand = told.work.is_none() || window.is_some();
-    let window = window.unwrap_or_default();
-    let seqs: Vec<i32> = told.words.iter().map(|word| word.seq.0).chain(window.iter().copied()).collect();
+    let of_window = window.as_ref().map(|window| window.seqs.as_slice()).unwrap_or_default();
+    let seqs: Vec<i32> = told.words.iter().map(|word| word.seq.0).chain(of_window.iter().copied()).collect();
     if seqs.is_empty() {
         return Ok(());
     }
     let mut rows: BTreeMap<i32, RailRow> =
         row::read(connection, told.batch, seqs, holder.settle)?.into_iter().map(|row| (row.ledger.seq, row)).collect();
+    let others = windows_of_others(connection, told, window.as_ref(), &rows)?;
     let mut judgement = Judgement {
         in_hand,
         holder,
         batch: told.batch,
+        work: window.as_ref().map(|window| window.work_id),
+        others,
+        now,
         later: Later::default(),
         conflicts: Vec::new(),
         disbelieved: Vec::new(),
     };
-    for word in &told.words {
-        judgement.judge(word, rows.get_mut(&word.seq.0))?;
+    if let Some(window) = &window {
+        // Also what is closed by this keeps the name that the rail has for it.
+        rows.values_mut().for_each(|row| window.name(row));
     }
-    for seq in window {
-        if let Some(row) = rows.get(&seq) {
+    for word in &told.words {
+        judgement.judge(&readable(word), rows.get_mut(&word.seq.0))?;
+    }
+    for seq in of_window {
+        if let Some(row) = rows.get_mut(seq) {
             judgement.leave_to_somebody(row)?;
         }
     }
-    let mut changed: Vec<RailRow> = rows.into_values().filter(RailRow::is_changed).collect();
-    changed.iter_mut().for_each(|row| row.ledger.changed_at = now);
-    row::update(connection, told.batch, &changed)?;
-    let entries = changed.iter().map(|row| row.ledger.entry()).collect::<Result<Vec<_>, _>>()?;
-    turned.outbox.extend(outbox::insert_status(connection, told.batch, entries, told.traceparent.as_deref())?);
+    let changed: Vec<RailRow> = rows.into_values().filter(RailRow::is_changed).collect();
     turned.recorded += changed.len();
     let Judgement { later, conflicts, disbelieved, .. } = judgement;
+    turned.outbox.extend(write_down(connection, told, changed, now)?);
     later.insert(connection, &holder.backend, told.batch)?;
     conflicts::insert_conflicts(connection, &conflicts)?;
-    insert_exceptions(connection, holder, told.batch, &disbelieved)?;
+    exceptions::insert(connection, &holder.backend, &disbelieved)?;
     turned.conflicts += conflicts.len();
     turned.exceptions += disbelieved.len();
     Ok(())
 }
 
-/// A word that nobody believes.
-struct Disbelieved {
-    kind: &'static str,
-    detail: String,
-    key: Option<RailKey>,
-    seq: Seq,
+/// Words of callbacks and of former owners may be about payments that somebody has in hand just now. What is paid or returned
+/// plans nothing, so that nobody needs to know.
+fn windows_of_others(
+    connection: &mut PgConnection,
+    told: &BatchWords,
+    own: Option<&Window>,
+    rows: &BTreeMap<i32, RailRow>,
+) -> Result<Vec<Window>, Abort> {
+    let own = own.map(|window| window.work_id);
+    let plans = |word: &&Word| !matches!(word.learnt, Learnt::Paid | Learnt::Returned);
+    let mut works: Vec<Uuid> = told
+        .words
+        .iter()
+        .filter(plans)
+        .filter_map(|word| rows.get(&word.seq.0).and_then(|row| row.work_id))
+        .filter(|work| Some(*work) != own)
+        .collect();
+    works.sort_unstable();
+    works.dedup();
+    work::windows(connection, &works)
+}
+
+/// Writes the rows and their status chunks.
+fn write_down(
+    connection: &mut PgConnection,
+    told: &BatchWords,
+    mut changed: Vec<RailRow>,
+    now: DateTime<Utc>,
+) -> Result<Vec<outbox::OutboxRow>, Abort> {
+    changed.iter_mut().for_each(|row| row.ledger.changed_at = now);
+    row::update(connection, told.batch, &changed)?;
+    let left_waiting: Vec<(i32, Uuid)> = changed.iter().filter_map(RailRow::left_waiting).collect();
+    work::waits_no_more(connection, &left_waiting)?;
+    let entries = changed.iter().map(|row| row.ledger.entry()).collect::<Result<Vec<_>, _>>()?;
+    outbox::insert_status(connection, told.batch, entries, told.traceparent.as_deref())
 }
 
 struct Judgement<'a> {
@@ -86,9 +117,14 @@ struct Judgement<'a> {
     in_hand: bool,
     holder: &'a Holder,
     batch: BatchId,
+    /// The work that ends with this.
+    work: Option<Uuid>,
+    /// Windows that others have in hand, of the payments that these words are about.
+    others: Vec<Window>,
+    now: DateTime<Utc>,
     later: Later,
     conflicts: Vec<NewConflict>,
-    disbelieved: Vec<Disbelieved>,
+    disbelieved: Vec<NewException>,
 }
 
 impl Judgement<'_> {
@@ -121,11 +157,12 @@ impl Judgement<'_> {
         }
         match decision {
             Decision::Record(news) => {
+                self.take(word, row, self.holder.closing(news, row.ledger.attempt))?;
                 if news == News::Accepted {
                     // Also where the row says so already: nobody else will ask.
-                    self.later.add(WorkKind::Ask, self.holder.ask_after, row.ledger.seq);
+                    self.plan_question(row, false)?;
                 }
-                self.take(word, row, self.closing(news, row.ledger.attempt))
+                Ok(())
             }
             Decision::Unknown(next) => {
                 if i16::try_from(standing.not_found).is_ok_and(|count| count != row.not_found) {
@@ -133,50 +170,88 @@ impl Judgement<'_> {
                     row.not_found = i16::try_from(standing.not_found).unwrap_or(i16::MAX);
                 }
                 self.take(word, row, News::Unknown)?;
-                let (kind, after) = match next {
-                    Next::Ask => (WorkKind::Ask, self.holder.ask_after),
-                    Next::SendAgain => (WorkKind::Send, word.send_after),
-                    Next::Fence => (WorkKind::Fence, Duration::ZERO),
-                    Next::Operator => (WorkKind::Operator, Duration::ZERO),
-                };
-                self.later.add(kind, after, row.ledger.seq);
-                Ok(())
+                self.plan(next, word.send_after, row)
+            }
+            Decision::GiveBack if row.decided_by_evidence(self.holder)?.is_some() => {
+                // The rail has answered what is said never to have reached it: it stays counted.
+                self.take(word, row, News::Unknown)?;
+                self.plan(Next::Ask, Duration::ZERO, row)
             }
             Decision::GiveBack => {
                 row.touch();
                 row.sends = (row.sends - 1).max(0);
-                self.later.add(WorkKind::Send, word.send_after, row.ledger.seq);
-                Ok(())
+                self.plan(Next::SendAgain, word.send_after, row)
             }
             Decision::Keep => {
-                row.touch();
-                let evidence = format!("{:?}: {}", word.learnt, word.message);
-                row.evidence = Some(evidence.chars().take(EVIDENCE_CHARS_MAX).collect());
-                // Until it is quiet an answer would decide nothing.
-                self.later.add(
-                    WorkKind::Ask,
-                    self.holder.ask_after.max(row.rest_until_quiet(self.holder)),
-                    row.ledger.seq,
-                );
-                Ok(())
+                let says_more = self.keep(word, row, quiet)?;
+                self.plan_question(row, says_more)
             }
             Decision::Ignore => Ok(()),
         }
     }
 
-    /// An open row whose work ends always has somebody who looks at it next, whatever was learnt, or forgotten, about it.
-    fn leave_to_somebody(&mut self, row: &RailRow) -> Result<(), Abort> {
-        let state = row.ledger.state()?;
-        let open = matches!(state, LedgerState::Claimed | LedgerState::Accepted | LedgerState::Unknown);
-        if open && row.is_of(self.holder) && !self.later.has(row.ledger.seq) {
-            self.later.add(WorkKind::Ask, self.holder.ask_after, row.ledger.seq);
+    /// Keeps on the row what its bearer may not decide. True: it says more than what was heard before.
+    fn keep(&self, word: &Word, row: &mut RailRow, quiet: bool) -> Result<bool, Abort> {
+        // Who cannot know how often it was sent speaks of all that is counted now.
+        let sends = if word.sends > 0 { word.sends } else { row.sends };
+        let heard = Evidence { learnt: word.learnt, at: self.now, sends, quiet, words: word.message.clone() };
+        let outweighs = row.hear(&heard, word.reason.map(gctb_domain::ReasonCode::as_str))?;
+        // That nothing was sent or learnt is no news of what was planned since.
+        Ok(outweighs && !matches!(word.learnt, Learnt::NotSent | Learnt::Nothing))
+    }
+
+    fn plan(&mut self, next: Next, send_after: Duration, row: &mut RailRow) -> Result<(), Abort> {
+        let (kind, after) = match next {
+            Next::Ask => return self.plan_question(row, false),
+            // Not at once, whatever the rail says: what could not be sent a moment ago would be tried without end.
+            Next::SendAgain => (WorkKind::Send, send_after.max(self.holder.ask_after)),
+            Next::Fence => (WorkKind::Fence, Duration::ZERO),
+            Next::Operator => (WorkKind::Operator, Duration::ZERO),
+        };
+        // It takes the place of whatever was planned; a window that somebody has in hand hands over what it knows.
+        self.others.iter().for_each(|window| window.name(row));
+        self.later.add(kind, after, row);
+        Ok(())
+    }
+
+    /// The rail is asked when its answer is late. What somebody else has planned about the payment stands, unless evidence came
+    /// that says more than what was heard before; and what somebody has in hand just now stands always: its end looks after it.
+    fn plan_question(&mut self, row: &mut RailRow, says_more: bool) -> Result<(), Abort> {
+        let is_ours = row.work_id.is_none_or(|work| Some(work) == self.work || self.later.holds(work));
+        let in_somebodys_hand = self.others.iter().any(|window| Some(window.work_id) == row.work_id);
+        if is_ours || (says_more && !in_somebodys_hand) {
+            let after = self.wait_for_question(row)?;
+            self.later.add(WorkKind::Ask, after, row);
         }
         Ok(())
     }
 
-    /// A refusal of the last attempt that there may be closes the instruction.
-    fn closing(&self, news: News, attempt: i16) -> News {
-        if news == News::NotPaid && attempt >= self.holder.attempts_max { News::Refused } else { news }
+    fn wait_for_question(&self, row: &RailRow) -> Result<Duration, Abort> {
+        let wait = self.holder.ask_wait(row.asked);
+        let Some(evidence) = row.evidence()? else { return Ok(wait) };
+        if row.decided_by_evidence(self.holder)?.is_some() {
+            // There is nothing to ask: its owner decides, and its lease is all that is waited for.
+            return Ok(row.rest_of_lease());
+        }
+        match evidence.learnt {
+            // Until it is quiet an answer would decide nothing.
+            Learnt::Refused { .. } => Ok(wait.max(row.rest_until_quiet(self.holder))),
+            Learnt::Paid
+            | Learnt::Returned
+            | Learnt::Accepted
+            | Learnt::NotSent
+            | Learnt::NotFound
+            | Learnt::Duplicate
+            | Learnt::Nothing => Ok(wait),
+        }
+    }
+
+    /// An open row whose work ends always has somebody who looks at it next, whatever was learnt, or forgotten, about it.
+    fn leave_to_somebody(&mut self, row: &mut RailRow) -> Result<(), Abort> {
+        let state = row.ledger.state()?;
+        let open = matches!(state, LedgerState::Claimed | LedgerState::Accepted | LedgerState::Unknown);
+        let is_left = row.work_id.is_none() || row.work_id == self.work;
+        if open && row.is_of(self.holder) && is_left { self.plan_question(row, false) } else { Ok(()) }
     }
 
     fn take(&mut self, word: &Word, row: &mut RailRow, news: News) -> Result<(), Abort> {
@@ -188,11 +263,7 @@ impl Judgement<'_> {
                 // A row that was touched by the same commit before is one version further, not two.
                 row.ledger.version = before;
                 row.touch();
-                if row.ledger.state()? == LedgerState::NotPaid {
-                    let doublings = u32::try_from(row.ledger.attempt - 1).unwrap_or(0).min(DOUBLINGS_MAX);
-                    let after = self.holder.retry_after.saturating_mul(1 << doublings);
-                    self.later.add(WorkKind::Retry, after, row.ledger.seq);
-                }
+                self.end_or_retry(row)?;
             }
             Taken::AlreadyKnown => {}
             Taken::Conflict { before: was, after, detail } => {
@@ -203,6 +274,16 @@ impl Judgement<'_> {
                 self.conflict(word, row, was, after, detail);
             }
             Taken::Impossible(illegal) => self.disbelieve(word, Some(row), "impossible_news", &illegal.to_string()),
+        }
+        Ok(())
+    }
+
+    fn end_or_retry(&mut self, row: &mut RailRow) -> Result<(), Abort> {
+        let state = row.ledger.state()?;
+        if state == LedgerState::NotPaid {
+            self.later.add(WorkKind::Retry, self.holder.retry_wait(row.ledger.attempt), row);
+        } else if state.is_final() {
+            row.is_done();
         }
         Ok(())
     }
@@ -220,6 +301,7 @@ impl Judgement<'_> {
             return Ok(());
         }
         row.touch();
+        row.is_done();
         row.ledger.state = LedgerState::Paid.code();
         if row.ledger.rail_reference.is_none() {
             row.ledger.rail_reference.clone_from(&word.rail_reference);
@@ -246,7 +328,13 @@ impl Judgement<'_> {
 
     fn disbelieve(&mut self, word: &Word, row: Option<&RailRow>, kind: &'static str, detail: &str) {
         let key = row.and_then(|row| RailKey::new(row.batch_no(), word.seq, word.attempt).ok());
-        self.disbelieved.push(Disbelieved { kind, detail: detail.to_owned(), key, seq: word.seq });
+        self.disbelieved.push(NewException {
+            kind,
+            detail: detail.to_owned(),
+            rail_key: key.map(|key| key.to_string()),
+            instruction: Some((self.batch, word.seq)),
+            body: None,
+        });
     }
 }
 
@@ -265,26 +353,17 @@ fn disbelief(holder: &Holder, word: &Word, row: &RailRow) -> Option<(&'static st
     None
 }
 
-fn insert_exceptions(
-    connection: &mut PgConnection,
-    holder: &Holder,
-    batch: BatchId,
-    disbelieved: &[Disbelieved],
-) -> Result<(), Abort> {
-    if disbelieved.is_empty() {
-        return Ok(());
+/// A word whose texts Postgres takes: one letter of a rail must not keep a whole window from being recorded.
+fn readable(word: &Word) -> Cow<'_, Word> {
+    let spoils = |text: &Option<String>| text.as_deref().is_some_and(|text| text.contains('\0'));
+    if !word.message.contains('\0') && !spoils(&word.handle) && !spoils(&word.rail_reference) {
+        return Cow::Borrowed(word);
     }
-    let keys: Vec<Option<String>> = disbelieved.iter().map(|word| word.key.map(|key| key.to_string())).collect();
-    diesel::sql_query(
-        "INSERT INTO rail_exceptions (backend, batch_id, kind, detail, rail_key, seq)
-         SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6) AS e",
-    )
-    .bind::<Text, _>(holder.backend.as_str())
-    .bind::<SqlUuid, _>(batch.as_uuid())
-    .bind::<Array<Text>, _>(disbelieved.iter().map(|word| word.kind).collect::<Vec<_>>())
-    .bind::<Array<Text>, _>(disbelieved.iter().map(|word| word.detail.as_str()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(keys)
-    .bind::<Array<Integer>, _>(disbelieved.iter().map(|word| word.seq.0).collect::<Vec<_>>())
-    .execute(connection)?;
-    Ok(())
+    let clean = |text: &Option<String>| text.as_ref().map(|text| text.replace('\0', ""));
+    Cow::Owned(Word {
+        message: word.message.replace('\0', ""),
+        handle: clean(&word.handle),
+        rail_reference: clean(&word.rail_reference),
+        ..word.clone()
+    })
 }

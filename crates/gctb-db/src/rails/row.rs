@@ -5,10 +5,11 @@ use std::time::Duration;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
-use gctb_domain::paying::Standing;
-use gctb_domain::{BatchId, BatchNo, Currency, LedgerState, Money, Seq};
+use gctb_domain::paying::{Standing, by_evidence};
+use gctb_domain::{BatchId, BatchNo, Currency, LedgerState, Money, News, Seq};
 use uuid::Uuid;
 
+use super::evidence::{EVIDENCE_COLUMNS, Evidence, EvidenceColumns};
 use super::work::milliseconds;
 use super::{DueAttempt, Holder, Todo};
 use crate::ledger::{LEDGER_COLUMNS, LedgerRow};
@@ -34,8 +35,13 @@ pub(super) struct RailRow {
     pub(super) not_found: i16,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) rail_handle: Option<String>,
-    #[diesel(sql_type = Nullable<Text>)]
-    pub(super) evidence: Option<String>,
+    #[diesel(sql_type = SmallInt)]
+    pub(super) asked: i16,
+    /// The one row of `ledger_work` that looks after it.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub(super) work_id: Option<Uuid>,
+    #[diesel(embed)]
+    heard: EvidenceColumns,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) past_attempts: Option<String>,
     /// Whether nothing of the attempt can be under way.
@@ -46,6 +52,10 @@ pub(super) struct RailRow {
     pub(super) leased_ms: i64,
     #[diesel(sql_type = Integer)]
     version_before: i32,
+    #[diesel(sql_type = SmallInt)]
+    state_before: i16,
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    work_before: Option<Uuid>,
     /// A send begins with the commit: how long until the attempt is quiet again, in milliseconds.
     #[diesel(sql_type = Nullable<BigInt>)]
     pub(super) quiet_in_ms: Option<i64>,
@@ -83,12 +93,64 @@ impl RailRow {
         })
     }
 
+    /// How long the last lease still runs.
+    pub(super) fn rest_of_lease(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.leased_ms).unwrap_or(0))
+    }
+
     /// How long until nothing of the attempt can be under way.
     pub(super) fn rest_until_quiet(&self, holder: &Holder) -> Duration {
-        if self.quiet {
-            return Duration::ZERO;
+        if self.quiet { Duration::ZERO } else { self.rest_of_lease() + holder.settle }
+    }
+
+    /// From now on this row of `ledger_work` looks after it, and no other.
+    pub(super) fn is_looked_after_by(&mut self, work: Uuid) {
+        if self.work_id != Some(work) {
+            self.touch();
+            self.work_id = Some(work);
         }
-        Duration::from_millis(u64::try_from(self.leased_ms).unwrap_or(0)) + holder.settle
+    }
+
+    /// Nobody needs to look after it any more.
+    pub(super) fn is_done(&mut self) {
+        if self.work_id.is_some() {
+            self.touch();
+            self.work_id = None;
+        }
+    }
+
+    /// The row of work that waited for a person about it and does so no more, with its position.
+    pub(super) fn left_waiting(&self) -> Option<(i32, Uuid)> {
+        let was_unknown = self.state_before == LedgerState::Unknown.code();
+        let before = self.work_before.filter(|before| was_unknown && self.work_id != Some(*before));
+        before.map(|work| (self.ledger.seq, work))
+    }
+
+    /// What was heard of it from somebody who may not decide.
+    pub(super) fn evidence(&self) -> Result<Option<Evidence>, Abort> {
+        self.heard.read()
+    }
+
+    /// The reason code that came with the evidence, and its words.
+    pub(super) fn evidence_said(&self) -> (Option<gctb_domain::ReasonCode>, String) {
+        let reason = self.heard.evidence_reason.as_deref().and_then(gctb_domain::ReasonCode::from_code);
+        (reason, self.heard.evidence.clone().unwrap_or_default())
+    }
+
+    /// Keeps what was heard, unless it is weaker than what was heard before. True: it says more than that.
+    pub(super) fn hear(&mut self, heard: &Evidence, reason: Option<&str>) -> Result<bool, Abort> {
+        let before = self.heard.read()?.map(|before| before.weighed());
+        if before.is_none_or(|before| heard.weighed().replaces(before)) {
+            self.touch();
+            self.heard = EvidenceColumns::new(heard, reason);
+        }
+        Ok(before.is_none_or(|before| heard.weighed().outweighs(before)))
+    }
+
+    /// What its owner records of the evidence alone, without asking the rail once more.
+    pub(super) fn decided_by_evidence(&self, holder: &Holder) -> Result<Option<News>, Abort> {
+        let standing = self.standing()?;
+        Ok(self.evidence()?.and_then(|heard| by_evidence(holder.kind, standing, heard.weighed())))
     }
 
     /// A send is counted, and its process is the owner for a lease.
@@ -96,6 +158,11 @@ impl RailRow {
         self.touch();
         self.owner = Some(holder.owner);
         self.sends = self.sends.saturating_add(1);
+        self.asked = 0;
+        if holder.kind.two_phase {
+            // It is prepared anew: a handle that is left over would be asked about, and fenced, instead of what was paid.
+            self.rail_handle = None;
+        }
         self.quiet_in_ms = Some(milliseconds(holder.lease + holder.settle));
     }
 
@@ -115,7 +182,7 @@ impl RailRow {
         self.sends = 0;
         self.not_found = 0;
         self.rail_handle = None;
-        self.evidence = None;
+        self.heard = EvidenceColumns::default();
         self.begin_send(holder);
     }
 
@@ -148,10 +215,11 @@ pub(super) fn read(
     seqs.sort_unstable();
     seqs.dedup();
     let sql = format!(
-        "SELECT {LEDGER_COLUMNS}, batch_no, owner, payee_name, narrative, sends, not_found, rail_handle, evidence, past_attempts,
+        "SELECT {LEDGER_COLUMNS}, batch_no, owner, payee_name, narrative, sends, not_found, asked, rail_handle, work_id,
+                {EVIDENCE_COLUMNS}, past_attempts,
                 coalesce(quiet_at <= now(), true) AS quiet,
                 coalesce(ceil(extract(epoch FROM quiet_at - now()) * 1000)::bigint - $5, 0) AS leased_ms,
-                version AS version_before, NULL::bigint AS quiet_in_ms
+                version AS version_before, state AS state_before, work_id AS work_before, NULL::bigint AS quiet_in_ms
          FROM payment_ledger WHERE batch_id = $1 AND seq BETWEEN $2 AND $3 AND seq = ANY($4) ORDER BY seq"
     );
     let mut rows = Vec::with_capacity(seqs.len());
@@ -180,11 +248,15 @@ fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stret
     let updated = diesel::sql_query(
         "UPDATE payment_ledger l
          SET version = u.version, state = u.state, attempt = u.attempt, owner = u.owner, sends = u.sends,
-             not_found = u.not_found, rail_handle = u.rail_handle, evidence = u.evidence, past_attempts = u.past_attempts,
-             rail_reference = u.rail_reference, reason_code = u.reason_code, message = u.message,
+             not_found = u.not_found, rail_handle = u.rail_handle, past_attempts = u.past_attempts,
+             work_id = u.work_id, asked = u.asked, evidence_kind = u.evidence_kind, evidence_at = u.evidence_at,
+             evidence_sends = u.evidence_sends, evidence_quiet = u.evidence_quiet, evidence_reason = u.evidence_reason,
+             evidence = u.evidence, rail_reference = u.rail_reference, reason_code = u.reason_code, message = u.message,
              quiet_at = coalesce(now() + u.quiet_in * interval '1 millisecond', l.quiet_at), changed_at = u.changed_at
-         FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)
-              AS u (seq, judged, version, state, attempt, owner, sends, not_found, rail_handle, evidence, past_attempts,
+         FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
+                     $25, $26)
+              AS u (seq, judged, version, state, attempt, owner, sends, not_found, rail_handle, past_attempts, work_id,
+                    asked, evidence_kind, evidence_at, evidence_sends, evidence_quiet, evidence_reason, evidence,
                     rail_reference, reason_code, message, quiet_in, changed_at)
          WHERE l.batch_id = $1 AND l.seq BETWEEN $2 AND $3 AND l.seq = u.seq AND l.version = u.judged",
     )
@@ -200,8 +272,15 @@ fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stret
     .bind::<Array<SmallInt>, _>(rows().map(|row| row.sends).collect::<Vec<_>>())
     .bind::<Array<SmallInt>, _>(rows().map(|row| row.not_found).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.rail_handle.as_deref()).collect::<Vec<_>>())
-    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.evidence.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.past_attempts.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SqlUuid>>, _>(rows().map(|row| row.work_id).collect::<Vec<_>>())
+    .bind::<Array<SmallInt>, _>(rows().map(|row| row.asked).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SmallInt>>, _>(rows().map(|row| row.heard.evidence_kind).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Timestamptz>>, _>(rows().map(|row| row.heard.evidence_at).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SmallInt>>, _>(rows().map(|row| row.heard.evidence_sends).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Bool>>, _>(rows().map(|row| row.heard.evidence_quiet).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.heard.evidence_reason.as_deref()).collect::<Vec<_>>())
+    .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.heard.evidence.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.ledger.rail_reference.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.ledger.reason_code.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.ledger.message.as_deref()).collect::<Vec<_>>())

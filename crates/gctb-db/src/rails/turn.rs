@@ -8,8 +8,8 @@ use gctb_domain::{LedgerState, Seq};
 use uuid::Uuid;
 
 use super::record::record;
-use super::work::{self, WorkKind, milliseconds};
-use super::{BatchClaims, Holder, Turn, Turned, control};
+use super::work::{self, NewWork, WorkKind, milliseconds};
+use super::{BatchClaims, Holder, RailGate, Turn, Turned, control};
 use crate::admission::{Admission, Claim, admit};
 use crate::error::DbError;
 use crate::ledger::{all_or_none, claimed};
@@ -27,12 +27,30 @@ impl Db {
     pub fn turn(&self, holder: &Holder, turn: &Turn) -> Result<Turned, DbError> {
         let doing = "record a window of calls and claim the next";
         until_first(|| self.transaction(doing, |connection| take_turn(connection, holder, turn)))
+            .inspect(|_| fail::fail_point!("rail.turn.after"))
     }
 }
 
 fn take_turn(connection: &mut PgConnection, holder: &Holder, turn: &Turn) -> Result<Turned, Abort> {
+    // The rail's gate before any other lock: whoever stops the rail waits in front of the claims that come after.
+    let rail = if turn.claims.is_empty() { RailGate::Open } else { control::enter(connection, &holder.backend)? };
     let clock = clock(connection, holder)?;
-    let mut turned = Turned { open: true, ..Turned::default() };
+    let mut turned = Turned { rail, ..Turned::default() };
+    record_words(connection, holder, turn, &clock, &mut turned)?;
+    if !turn.claims.is_empty() {
+        claim_all(connection, holder, turn, &clock, &mut turned)?;
+    }
+    fail::fail_point!("rail.turn.before");
+    Ok(turned)
+}
+
+fn record_words(
+    connection: &mut PgConnection,
+    holder: &Holder,
+    turn: &Turn,
+    clock: &Clock,
+    turned: &mut Turned,
+) -> Result<(), Abort> {
     // In order of the batches' ids, so that two turns about the same ones do not wait for each other in a circle.
     let mut told: Vec<_> = turn.words.iter().collect();
     told.sort_by_key(|words| words.batch);
@@ -42,23 +60,29 @@ fn take_turn(connection: &mut PgConnection, holder: &Holder, turn: &Turn) -> Res
         in_hand.push(words.work.map(|work| work::end(connection, work)).transpose()?.flatten());
     }
     for (words, window) in told.into_iter().zip(in_hand) {
-        record(connection, holder, words, window, clock.now, &mut turned)?;
+        record(connection, holder, words, window, clock.now, turned)?;
     }
-    if turn.claims.is_empty() {
-        return Ok(turned);
-    }
-    turned.open = control::is_open(connection, &holder.backend)?;
+    Ok(())
+}
+
+fn claim_all(
+    connection: &mut PgConnection,
+    holder: &Holder,
+    turn: &Turn,
+    clock: &Clock,
+    turned: &mut Turned,
+) -> Result<(), Abort> {
     turned.claimed = vec![Vec::new(); turn.claims.len()];
     turned.windows = vec![None; turn.claims.len()];
-    if !turned.open {
-        return Ok(turned);
+    if turned.rail == RailGate::Stopped {
+        return Ok(());
     }
     let mut order: Vec<(usize, &BatchClaims)> = turn.claims.iter().enumerate().collect();
     order.sort_by_key(|(_, claims)| claims.batch);
     for (place, claims) in order {
-        (turned.claimed[place], turned.windows[place]) = claim(connection, holder, claims, &clock, &mut turned)?;
+        (turned.claimed[place], turned.windows[place]) = claim(connection, holder, claims, clock, turned)?;
     }
-    Ok(turned)
+    Ok(())
 }
 
 /// Postgres' time, and when a lease that begins now is over for certain.
@@ -94,17 +118,20 @@ fn claim(
     turned.not_now += not_now;
     turned.cancelled += cancelled;
     turned.rejected += rejected;
-    insert_claims(connection, holder, asked, &admitted, clock)?;
+    let window = Uuid::now_v7();
+    insert_claims(connection, holder, asked, &admitted, window, clock)?;
     let seqs: Vec<i32> = admitted.iter().map(|claim| claim.seq.0).collect();
-    let (lease, owner) = (holder.lease, Some(holder.owner));
-    let window = match seqs.as_slice() {
-        [] => None,
-        seqs => Some(work::insert(connection, &holder.backend, WorkKind::Window, lease, owner, asked.batch, seqs)?),
-    };
+    if !seqs.is_empty() {
+        let Holder { backend, lease, owner, .. } = holder;
+        let (kind, batch) = (WorkKind::Window, asked.batch);
+        let (after, owner, seqs) = (*lease, Some(*owner), seqs.as_slice());
+        work::insert(connection, &NewWork { id: window, backend, kind, after, owner, batch, seqs, failures: 0 })?;
+    }
     let told = |claim: &&Claim| claimed(claim.seq, &holder.backend, &claim.resolved_fa, None, now);
     entries.extend(admitted.iter().map(told));
     let rows = outbox::insert_status(connection, asked.batch, entries, asked.traceparent.as_deref())?;
     turned.outbox.extend(rows);
+    let window = (!seqs.is_empty()).then_some(window);
     Ok((seqs.into_iter().map(Seq).collect(), window))
 }
 
@@ -114,6 +141,7 @@ fn insert_claims(
     holder: &Holder,
     asked: &BatchClaims,
     claims: &[&Claim],
+    window: Uuid,
     clock: &Clock,
 ) -> Result<(), Abort> {
     #[derive(diesel::Insertable)]
@@ -136,6 +164,7 @@ fn insert_claims(
         changed_at: DateTime<Utc>,
         sends: i16,
         quiet_at: DateTime<Utc>,
+        work_id: Option<Uuid>,
     }
     if claims.is_empty() {
         return Ok(());
@@ -160,6 +189,7 @@ fn insert_claims(
             changed_at: clock.now,
             sends: 1,
             quiet_at: clock.quiet_at,
+            work_id: Some(window),
         })
         .collect();
     all_or_none(diesel::copy_from(crate::schema::payment_ledger::table).from_insertable(rows).execute(connection))

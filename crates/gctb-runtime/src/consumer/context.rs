@@ -31,6 +31,11 @@ impl Assigned {
         self.lock().lags.iter().filter_map(|(partition, lag)| Some((*partition, (*lag)?))).collect()
     }
 
+    /// How many partitions this replica has.
+    pub(super) fn count(&self) -> usize {
+        self.lock().lags.len()
+    }
+
     /// The partitions revoked since the last call.
     pub(super) fn take_revoked(&self) -> Vec<i32> {
         std::mem::take(&mut self.lock().revoked)

@@ -44,10 +44,13 @@ struct Consuming<'a, H: Handler> {
     early: VecDeque<RawMessage>,
     paused: bool,
     dead_in_a_row: u32,
+    /// How many partitions the handler knows of.
+    told_assigned: Option<usize>,
 }
 
 /// Why one attempt at a group came to nothing.
 enum Failed {
+    NotDone,
     Again(Box<dyn std::error::Error + Send + Sync>),
     Stop(LoopError),
 }
@@ -86,6 +89,7 @@ impl<'a, H: Handler> Consuming<'a, H> {
             early: VecDeque::new(),
             paused: false,
             dead_in_a_row: 0,
+            told_assigned: None,
         })
     }
 
@@ -154,15 +158,24 @@ impl<'a, H: Handler> Consuming<'a, H> {
     /// Handles the group, again and again while a dependency is down, and stores its offsets. A shutdown meanwhile
     /// leaves the group to whoever gets its partitions next.
     fn handle_until_done(&mut self, mut group: Group<H::Event>) -> Result<(), LoopError> {
-        let settings = &self.world.consumer;
+        let settings = self.world.consumer.clone();
         let mut backoff = Backoff::new(settings.retry_backoff_min, settings.retry_backoff_max);
         while group.len() > 0 {
+            self.tell_assigned();
             let cause = match self.attempt(&group) {
                 Ok(()) => {
                     fail::fail_point!("offset.store.before");
                     self.store_offsets(&group);
                     fail::fail_point!("offset.store.after");
                     break;
+                }
+                Err(Failed::NotDone) => {
+                    backoff = Backoff::new(settings.retry_backoff_min, settings.retry_backoff_max);
+                    self.works();
+                    if self.wait_while_polling(Duration::ZERO, &mut group)? == Waited::ShutdownRequested {
+                        return Ok(());
+                    }
+                    continue;
                 }
                 Err(Failed::Again(cause)) => cause,
                 Err(Failed::Stop(error)) => return Err(error),
@@ -176,11 +189,23 @@ impl<'a, H: Handler> Consuming<'a, H> {
                 return Ok(());
             }
         }
+        self.works();
+        self.resume();
+        Ok(())
+    }
+
+    fn works(&self) {
         if self.work.ok() {
             tracing::info!(topic = %self.topic, "work goes on");
         }
-        self.resume();
-        Ok(())
+    }
+
+    fn tell_assigned(&mut self) {
+        let count = self.assigned.count();
+        if self.told_assigned != Some(count) {
+            self.told_assigned = Some(count);
+            self.handler.assigned(count);
+        }
     }
 
     /// Handle, then await the delivery of all that follows. Nothing is stored here.
@@ -222,6 +247,7 @@ impl<'a, H: Handler> Consuming<'a, H> {
         self.meters.handler_took(began.elapsed());
         handled.map_err(|error| match error {
             HandleError::Retry(cause) => Failed::Again(cause),
+            HandleError::Again => Failed::NotDone,
             HandleError::Stop(cause) => Failed::Stop(LoopError::Handler { topic: self.topic.clone(), cause }),
         })
     }
@@ -252,7 +278,8 @@ impl<'a, H: Handler> Consuming<'a, H> {
         if !self.paused {
             self.pause();
         }
-        while Instant::now() < until {
+        // At least once, so that partitions can come and go however short the wait is.
+        loop {
             if self.world.shutdown.is_requested() {
                 return Ok(Waited::ShutdownRequested);
             }
@@ -269,8 +296,10 @@ impl<'a, H: Handler> Consuming<'a, H> {
             if self.assigned.take_grew() {
                 self.pause();
             }
+            if Instant::now() >= until {
+                return Ok(Waited::ToTheEnd);
+            }
         }
-        Ok(Waited::ToTheEnd)
     }
 
     fn pause(&mut self) {

@@ -7,6 +7,7 @@ pub(crate) mod answer;
 mod dialect;
 mod dice;
 mod engine;
+mod place;
 pub(crate) mod plan;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dice::MILLION;
+use super::place::{Step, line_of};
 
 /// The longest that a fault or a knob may delay anything, in milliseconds: ten minutes.
 pub(crate) const DELAY_LIMIT_MS: u64 = 600_000;
@@ -249,35 +250,95 @@ impl Default for MojaloopKnobs {
 }
 
 impl FaultPlan {
-    /// Reads a plan and checks that every fault can be given where it is asked for.
+    /// Reads a plan and checks that every fault can be given where it is asked for. What is wrong is named by its knob and line.
     pub(crate) fn read(json: &[u8]) -> Result<Self, String> {
-        let plan: Self = serde_json::from_slice(json).map_err(|error| error.to_string())?;
-        for (number, rule) in plan.rules.iter().enumerate() {
-            check(rule.rail, rule.stage, &rule.fault).map_err(|why| format!("rules[{number}]: {why}"))?;
-            if rule.nth == Some(0) {
-                return Err(format!("rules[{number}]: nth counts from 1"));
-            }
-        }
-        for (number, chance) in plan.chances.iter().enumerate() {
-            check(chance.rail, chance.stage, &chance.fault).map_err(|why| format!("chances[{number}]: {why}"))?;
-            if u64::from(chance.per_million) > MILLION {
-                return Err(format!("chances[{number}]: per_million is a million at most"));
-            }
-        }
-        let MpesaKnobs { answer_delay_ms, callback_delay_ms, .. } = plan.mpesa;
-        let delays =
-            [answer_delay_ms, callback_delay_ms, plan.simple_mpesa.answer_delay_ms, plan.mojaloop.answer_delay_ms];
-        delays.into_iter().try_for_each(short_enough)?;
+        let text = std::str::from_utf8(json).map_err(|_| "the document is not UTF-8".to_owned())?;
+        let mut document = serde_json::Deserializer::from_str(text);
+        let read = serde_path_to_error::deserialize(&mut document);
+        let plan: Self = read.map_err(|error| match error.path().to_string().as_str() {
+            "." => error.inner().to_string(),
+            knob => format!("{knob}: {}", error.inner()),
+        })?;
+        document.end().map_err(|error| error.to_string())?;
+        plan.check().map_err(|wrong| wrong.in_words(text))?;
         Ok(plan)
+    }
+
+    fn check(&self) -> Result<(), Wrong> {
+        for (number, Rule { rail, stage, nth, fault, .. }) in self.rules.iter().enumerate() {
+            check(*rail, *stage, fault).map_err(|wrong| wrong.of("rules", number))?;
+            if *nth == Some(0) {
+                return Err(Wrong::knob("nth", "nth counts from 1").of("rules", number));
+            }
+        }
+        for (number, Chance { rail, stage, per_million, fault }) in self.chances.iter().enumerate() {
+            check(*rail, *stage, fault).map_err(|wrong| wrong.of("chances", number))?;
+            if u64::from(*per_million) > MILLION {
+                return Err(Wrong::knob("per_million", "per_million is a million at most").of("chances", number));
+            }
+        }
+        let delays = [
+            ("mpesa", "answer_delay_ms", self.mpesa.answer_delay_ms),
+            ("mpesa", "callback_delay_ms", self.mpesa.callback_delay_ms),
+            ("simple-mpesa", "answer_delay_ms", self.simple_mpesa.answer_delay_ms),
+            ("mojaloop", "answer_delay_ms", self.mojaloop.answer_delay_ms),
+        ];
+        delays.into_iter().try_for_each(|(rail, knob, ms)| {
+            short_enough(ms).map_err(|why| Wrong { group: Some((rail, None)), knob, why })
+        })
     }
 }
 
-fn check(rail: Rail, stage: Stage, fault: &Fault) -> Result<(), String> {
-    if !stage.exists_on(rail) {
-        return Err(format!("{} has no stage {}", name_of(&rail), name_of(&stage)));
+/// A knob that cannot be as it is.
+struct Wrong {
+    /// The list with the number in it, or the rail.
+    group: Option<(&'static str, Option<usize>)>,
+    knob: &'static str,
+    why: String,
+}
+
+impl Wrong {
+    fn knob(knob: &'static str, why: &str) -> Self {
+        Self { group: None, knob, why: why.to_owned() }
     }
+
+    fn of(self, list: &'static str, number: usize) -> Self {
+        Self { group: Some((list, Some(number))), ..self }
+    }
+
+    fn in_words(&self, document: &str) -> String {
+        let Self { group, knob, why } = self;
+        let mut way: Vec<Step<'_>> = Vec::new();
+        let mut name = String::new();
+        if let Some((group, number)) = group {
+            way.push(Step::Name(group));
+            name = number.map_or_else(|| format!("{group}."), |number| format!("{group}[{number}]."));
+            way.extend(number.map(Step::Number));
+        }
+        way.push(Step::Name(knob));
+        let line = line_of(document, &way).map_or_else(String::new, |line| format!(" at line {line}"));
+        format!("{name}{knob}: {why}{line}")
+    }
+}
+
+fn check(rail: Rail, stage: Stage, fault: &Fault) -> Result<(), Wrong> {
+    if !stage.exists_on(rail) {
+        return Err(Wrong::knob("stage", &format!("{} has no stage {}", name_of(&rail), name_of(&stage))));
+    }
+    match fits(rail, stage, fault) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let why = format!("the fault {} cannot happen at {}", fault.name(), name_of(&stage));
+            Err(Wrong::knob("fault", &why))
+        }
+        Err(why) => Err(Wrong::knob("fault", &why)),
+    }
+}
+
+/// Whether the fault can happen there at all; an error where its own fields are beyond their limits.
+fn fits(rail: Rail, stage: Stage, fault: &Fault) -> Result<bool, String> {
     let callback = matches!(stage, Stage::Callback | Stage::QueryCallback);
-    let fits = match fault {
+    Ok(match fault {
         Fault::Delay { ms } | Fault::SlowDrip { ms } => short_enough(*ms).map(|()| !callback)?,
         Fault::ErrorBefore { status } | Fault::ErrorAfter { status } => {
             if !(500..=599).contains(status) {
@@ -300,8 +361,7 @@ fn check(rail: Rail, stage: Stage, fault: &Fault) -> Result<(), String> {
         Fault::TimeoutCallback { result_after_ms, .. } => {
             short_enough(result_after_ms.unwrap_or(0)).map(|()| stage == Stage::Callback)?
         }
-    };
-    if fits { Ok(()) } else { Err(format!("the fault {} cannot happen at {}", fault.name(), name_of(&stage))) }
+    })
 }
 
 fn short_enough(ms: u64) -> Result<(), String> {

@@ -57,7 +57,7 @@ fn a_plan_that_cannot_be_played_is_refused_with_its_place() {
         (json!({"sed": 1}), "unknown field `sed`"),
         (
             json!({"rules": [{"rail": "mpesa", "stage": "commit", "fault": "hang_after"}]}),
-            "rules[0]: mpesa has no stage commit",
+            "rules[0].stage: mpesa has no stage commit",
         ),
         (json!({"rules": [{"rail": "mpesa", "stage": "submit", "fault": "callback_lost"}]}), "cannot happen at submit"),
         (
@@ -81,6 +81,33 @@ fn a_plan_that_cannot_be_played_is_refused_with_its_place() {
     ] {
         let refusal = plan(&bad).expect_err("should be refused");
         assert!(refusal.contains(why), "{refusal}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_by_its_knob_and_line() {
+    for (file, why) in [
+        (
+            "{\"seed\": 7,\n \"mpesa\": {\n  \"callback_delay_ms\": \"50\"}}",
+            "mpesa.callback_delay_ms: invalid type: string \"50\", expected u64 at line 3",
+        ),
+        ("{\n \"mojalop\": {}}", "mojalop: unknown field `mojalop`, expected one of"),
+        (
+            "{\"seed\": 7,\n \"rules\": [\n  {\"rail\": \"mpesa\",\n   \"stage\": \"prepare\", \"fault\": \"hang_after\"}]}",
+            "rules[0].stage: mpesa has no stage prepare at line 4",
+        ),
+        (
+            "{\"chances\": [\n {\"rail\": \"mpesa\", \"stage\": \"submit\", \"per_million\": 1, \"fault\": \"close\"}]}",
+            "chances[0].fault: unknown variant `close`",
+        ),
+        (
+            "{\n\n\"simple-mpesa\": {\"answer_delay_ms\": 600001}}",
+            "simple-mpesa.answer_delay_ms: the longest delay is 600000 ms at line 3",
+        ),
+        ("{\"seed\": 7}\n{}", "trailing characters at line 2"),
+    ] {
+        let refusal = FaultPlan::read(file.as_bytes()).expect_err("should be refused");
+        assert!(refusal.starts_with(why), "{refusal}");
     }
 }
 
@@ -124,12 +151,50 @@ fn the_document_lists_every_knob_and_no_other() {
     .collect();
     assert!(known.contains("timeout_callback") && known.contains("result_after_ms") && known.contains("seed"));
 
-    let document = include_str!("../../../../docs/simulator.md");
-    let knobs = document.split_once("## Every knob").expect("the section").1;
-    let knobs = knobs.split_once("\n## ").map_or(knobs, |(section, _)| section);
-    let rows = knobs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let listed: BTreeSet<_> = rows.map(|(name, _)| name.to_owned()).collect();
+    let listed: BTreeSet<_> = rows_of_the_document().into_iter().map(|(name, _)| name.to_owned()).collect();
     let of_faults: BTreeSet<_> = ["ms", "status", "style", "state"].map(str::to_owned).into();
     let known: BTreeSet<_> = known.union(&of_faults).cloned().collect();
     assert_eq!(listed, known, "left: docs/simulator.md; right: the type");
+}
+
+/// Name and further cells of each row in the tables of the section about knobs.
+fn rows_of_the_document() -> Vec<(&'static str, &'static str)> {
+    let document = include_str!("../../../../docs/simulator.md");
+    let knobs = document.split_once("## Every knob").expect("the section").1;
+    let knobs = knobs.split_once("\n## ").map_or(knobs, |(section, _)| section);
+    knobs.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` |")).collect()
+}
+
+#[test]
+fn every_example_of_the_document_is_taken_somewhere() {
+    let rails = ["mpesa", "simple-mpesa", "mojaloop"];
+    let stages = names::<Stage>(r#""?""#);
+    let fault_fits = |fault: &str| {
+        let rule =
+            |rail, stage| format!(r#"{{"rules": [{{"rail": "{rail}", "stage": "{stage}", "fault": {fault}}}]}}"#);
+        rails.iter().any(|rail| stages.iter().any(|stage| FaultPlan::read(rule(rail, stage).as_bytes()).is_ok()))
+    };
+    let knob_fits = |knob: &str| {
+        let of_rail = |rail: &&str| FaultPlan::read(format!(r#"{{"{rail}": {{{knob}}}}}"#).as_bytes()).is_ok();
+        FaultPlan::read(format!("{{{knob}}}").as_bytes()).is_ok() || rails.iter().any(of_rail)
+    };
+    let rule_fits = |knob: &str| {
+        let rule = json!({"rail": "mpesa", "stage": "submit", "fault": "hang_after"}).to_string();
+        let mut rule: serde_json::Map<_, _> = serde_json::from_str(&rule).expect("an object");
+        let knob: serde_json::Map<_, _> = serde_json::from_str(&format!("{{{knob}}}")).expect("an example is JSON");
+        let in_match = json!({"rules": [{"rail": "mpesa", "stage": "submit", "match": knob, "fault": "hang_after"}]});
+        rule.extend(knob);
+        [json!({"rules": [rule]}), json!({"chances": [rule]}), in_match].iter().any(|document| plan(document).is_ok())
+    };
+    // Fields of faults are shown as they stand in one, whose own example shows it whole.
+    let in_a_fault = ["ms", "status", "style", "state", "paid", "result_after_ms"];
+    for (name, cells) in rows_of_the_document() {
+        let example = cells.rsplit("| ").next().and_then(|cell| cell.split('`').nth(1)).unwrap_or_default();
+        let taken = match example {
+            _ if stages.contains(name) || in_a_fault.contains(&name) => true,
+            _ if !example.contains("\":") || example.starts_with('{') => fault_fits(example),
+            _ => knob_fits(example) || rule_fits(example),
+        };
+        assert!(taken, "{name}: {example}");
+    }
 }

@@ -19,6 +19,10 @@ fn rail() -> &'static Daraja {
     })
 }
 
+fn question() -> Question {
+    Question { key: key(), sends: 2, quiet: true }
+}
+
 fn ours() -> String {
     format!("gctb-{}", key())
 }
@@ -88,7 +92,7 @@ fn every_loose_form_of_the_same_result_reads_the_same() {
     assert_eq!(paid(&single).amount, Some(kes("10")));
     let mut none = documented();
     none["Result"]["ResultParameters"] = Value::Null;
-    assert_eq!((paid(&none).reply.learnt, paid(&none).amount), (Learnt::Paid, None));
+    assert_eq!(news_of(Route::PaymentResult, &none).err(), Some(CallbackError::Amount), "a success names its amount");
 }
 
 #[test]
@@ -147,7 +151,7 @@ fn i3_a_time_out_in_the_queue_is_no_failure_whatever_it_carries() {
         let reply = news_of(Route::PaymentTimeout, &body).expect("ours").reply;
         assert_eq!((reply.learnt, reply.hold), (Learnt::Nothing, None));
     }
-    let reply = news_of_text(Route::StatusTimeout(key()), "whatever").expect("by its path").reply;
+    let reply = news_of_text(Route::StatusTimeout(question()), "whatever").expect("by its path").reply;
     assert_eq!(reply.learnt, Learnt::Nothing);
 }
 
@@ -192,7 +196,7 @@ fn status(state: &str, spaced: bool) -> Value {
     json!({"Result": {"ResultType": 0, "ResultCode": 0, "ResultDesc": "The service request is processed successfully.",
         "OriginatorConversationID": "3211-416020-3", "ConversationID": "AG_20180223_0000493344ae97d86f75",
         "TransactionID": "MBN0000000", "ResultParameters": {"ResultParameter": [
-            {"Key": "DebitPartyName", "Value": "600310 - Ministry"},
+            {"Key": "DebitPartyName", "Value": "600992 - Ministry"},
             {"Key": "CreditPartyName", "Value": "254705912645 - NICHOLAS JOHN SONGOK"},
             {"Key": originator, "Value": ours()}, {"Key": "InitiatedTime", "Value": 20_180_223_054_112_u64},
             {"Key": "TransactionReason"}, {"Key": "TransactionStatus", "Value": state},
@@ -215,7 +219,7 @@ fn the_answer_to_a_question_is_read_from_the_state_of_the_payment() {
     ];
     for (state, expected) in table {
         for spaced in [false, true] {
-            let news = news_of(Route::StatusResult(key()), &status(state, spaced)).expect("it can be believed");
+            let news = news_of(Route::StatusResult(question()), &status(state, spaced)).expect("it can be believed");
             assert_eq!((news.key, news.reply.learnt), (key(), expected), "{state}");
             assert_eq!(news.reply.reason.is_some(), matches!(expected, Learnt::Refused { .. }));
             assert_eq!(news.amount, Some(kes("10")));
@@ -236,16 +240,39 @@ fn i3_a_code_of_the_query_is_never_one_of_the_payment() {
         (json!("SFC_IC0003"), Learnt::Nothing, None),
         (json!(2032), Learnt::NotFound, None),
     ] {
-        let reply = news_of(Route::StatusResult(key()), &failed(&code)).expect("it can be believed").reply;
+        let reply = news_of(Route::StatusResult(question()), &failed(&code)).expect("it can be believed").reply;
         assert_eq!((reply.learnt, reply.hold, reply.reason), (learnt, hold, None), "{code}");
     }
 }
 
 #[test]
 fn an_answer_about_another_payment_than_was_asked_about_is_not_believed() {
-    let other = RailKey::parse("00000040001P").expect("a key");
+    let other = Question { key: RailKey::parse("00000040001P").expect("a key"), ..question() };
     let error = news_of(Route::StatusResult(other), &status("Completed", false)).expect_err("another payment");
     assert_eq!(error, CallbackError::OtherPayment);
+}
+
+#[test]
+fn an_answer_about_another_payer_is_not_believed() {
+    let paid_by = |name: &str| {
+        let mut body = status("Completed", false);
+        body["Result"]["ResultParameters"]["ResultParameter"][0]["Value"] = json!(name);
+        news_of(Route::StatusResult(question()), &body).map(|news| news.reply.learnt)
+    };
+    assert_eq!(paid_by("600310 - Ministry"), Err(CallbackError::OtherAccount));
+    for ours_or_none in ["600992", "600992 - 600310", "Ministry - 600310"] {
+        assert_eq!(paid_by(ours_or_none), Ok(Learnt::Paid), "{ours_or_none}");
+    }
+}
+
+#[test]
+fn an_answer_says_how_the_ledger_stood_when_it_was_asked_for_and_a_result_does_not() {
+    let news = news_of(Route::StatusResult(question()), &status("Declined", false)).expect("it can be believed");
+    assert_eq!((news.sends, news.quiet), (2, true));
+    let news = news_of_text(Route::StatusTimeout(question()), "whatever").expect("by its path");
+    assert_eq!((news.sends, news.quiet), (2, true));
+    let news = paid(&documented());
+    assert_eq!((news.sends, news.quiet), (0, false));
 }
 
 #[test]
@@ -263,6 +290,9 @@ fn the_balance_of_the_paying_account_is_found_by_its_name() {
         let Ok(Callback::Balance(accounts)) = rail.callback(route, body.as_bytes()) else { panic!("nothing is known") };
         assert!(accounts.is_empty());
     }
+    let theirs = body.to_string().replace("Utility", "Utilities");
+    let error = rail.callback(Route::BalanceResult, theirs.as_bytes()).map(|_| ()).expect_err("not the paying account");
+    assert_eq!(error, CallbackError::OtherAccount);
 }
 
 #[test]

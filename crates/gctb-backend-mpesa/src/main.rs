@@ -1,0 +1,12 @@
+//! The `gctb-backend-mpesa` service.
+
+use gctb_backend_mpesa::{IDENTITY, Settings, run};
+use gctb_runtime::{Shutdown, Telemetry, settings};
+
+fn main() -> anyhow::Result<()> {
+    let settings: Settings = settings::load_or_exit(&IDENTITY);
+    let telemetry = Telemetry::start(&IDENTITY, &settings.telemetry)?;
+    let ended = run(settings, &telemetry, &Shutdown::on_signals()?);
+    telemetry.shutdown();
+    ended
+}
