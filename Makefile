@@ -13,7 +13,7 @@ down: ## Stop all of it; data stays
 	@deploy/local/stack.sh down demo
 test: ## Run every check and test on servers of their own
 	@deploy/local/test.sh
-soak: ## Draw SEEDS=20 seeds of batches and faults (or SEED=x), check every invariant
+soak: ## Draw SEEDS=20 seeds of batches and faults (or SEED=x; ONLY=rails), check every invariant
 	@deploy/local/soak.sh
 prove: ## Break each invariant in a copy and see a test turn red (ONLY=text: some of them)
 	@deploy/local/prove.sh
@@ -23,7 +23,7 @@ check-compose: ## Run docker-compose.yml from images made here (root; no registr
 	@deploy/local/check-compose.sh
 check-fresh: ## Run make demo and make test on a new Debian 12, as root and as a user (root)
 	@deploy/local/check-fresh.sh
-bench: ## Measure ingest, payments and status beside their floors (BENCH=full: larger)
+bench: ## Measure ingest, payments and status beside their floors (BENCH=full: larger, ONLY=rail: called rails)
 	@deploy/local/bench.sh
 logs: ## Follow the logs of the demo
 	@deploy/local/stack.sh logs demo

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Measures the bridge on a Postgres and a Kafka of its own, floor beside ours: ingest, end to end through the file backend, status,
-# and what each process uses. The programs are release builds with their default settings, Postgres runs with fsync on. Prints a
+# Measures the bridge on a Postgres and a Kafka of its own, floor beside ours: ingest, end to end through the file backend, payments
+# over called rails, status, and what each process uses. The programs are release builds with their default settings, Postgres runs with fsync on. Prints a
 # table; leaves target/bench.json and docs/bench.svg. Everything that it started is gone afterwards, Ctrl-C included.
-# usage: bench.sh   (BENCH=full for the sizes of the design, BENCH=smoke to try the bench itself; without it some minutes)
+# usage: bench.sh   (BENCH=full for the sizes of the design, BENCH=smoke to try the bench itself; without it some minutes;
+# ONLY=rail for the called rails alone, ONLY=rail_mpesa_daraja for some of them, ONLY=rail-floors for the HTTP calls with no bridge around them)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$LOCAL_DIR/process.sh"
 source "$LOCAL_DIR/postgres.sh"
@@ -10,6 +11,8 @@ source "$LOCAL_DIR/jars.sh"
 
 SIZE=${BENCH:-short}
 [[ $SIZE =~ ^(smoke|short|full)$ ]] || die "BENCH=$SIZE is not a size; try BENCH=full, BENCH=short or BENCH=smoke."
+ONLY=${ONLY:-all}
+[[ $ONLY =~ ^(all|rail-floors|rail[a-z0-9_]*)$ ]] || die "ONLY=$ONLY is no part of the bench; try ONLY=rail, ONLY=rail_mpesa or ONLY=rail-floors."
 
 # Servers that others use would be measured with what the others do to them.
 unset DATABASE_URL KAFKA
@@ -70,7 +73,7 @@ cargo build --release --locked --workspace --bins 8>&- || die "the build failed.
 "$LOCAL_DIR/stack.sh" servers "$STACK" 8>&-
 mkdir -p "$STACK_DIR/work"
 
-DATABASE_URL=$(recall DATABASE_URL) KAFKA=$(recall KAFKA) "$TARGET/release/gctb-bench" --size "$SIZE" \
+DATABASE_URL=$(recall DATABASE_URL) KAFKA=$(recall KAFKA) "$TARGET/release/gctb-bench" --size "$SIZE" --only "$ONLY" \
     --programs "$TARGET/release" --psql "$(postgres_bin)/psql" \
     --postgres-pid "$(process_id postgres)" --kafka-pid "$(process_id kafka)" --kafka-version "$KAFKA_VERSION" \
     --commit "$(commit)" --work "$STACK_DIR/work" --json "$JSON" --svg "$SVG" 8>&-

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs docker-compose.yml with podman, from the images of deploy/Dockerfile: pays a batch through the simulated bank, another one
+# Runs docker-compose.yml with podman, from the images of deploy/Dockerfile: pays a batch over every simulated rail, another one
 # with two mappers, and takes everything down. The programs are built here, for the same final stages. Prints
 # `N passed, N failed, N skipped`; where podman cannot run, that is what is skipped.
 # usage: check-compose.sh   (CHECK_COMPOSE_PROGRAMS=FOLDER: the programs that lie there, instead of a build)
@@ -16,10 +16,12 @@ source "$LOCAL_DIR/services.sh"
 PODMAN_COMPOSE_VERSION=1.6.0
 PODMAN_COMPOSE=$(cache_dir)/podman-compose-$PODMAN_COMPOSE_VERSION
 STORAGE=$(cache_dir)/containers
-TARGETS=(gctb gctb-simulator gctb-status gctb-mapper gctb-backend-file gctb-api)
+TARGETS=(gctb gctb-simulator gctb-status gctb-mapper gctb-backend-file gctb-backend-mpesa gctb-backend-mojaloop gctb-api)
 SERVERS=(postgres kafka)
 JOBS=(gctb-migrate gctb-topics)
-BRIDGE=(gctb-simulator gctb-status gctb-mapper gctb-backend-file gctb-api)
+# The simulator is healthy before the others start: it makes M-Pesa's certificate.
+SIMULATOR=gctb-simulator
+BRIDGE=(gctb-status gctb-mapper gctb-backend-file gctb-backend-mpesa gctb-backend-simple gctb-backend-mojaloop gctb-api)
 READY_SECONDS=300
 # As many disbursements as give each partition of the mapper's topic a few messages of 500.
 SCALED_COUNT=20000
@@ -217,13 +219,15 @@ jobs_done() {
     done
 }
 
+simulator_up() { start "$SIMULATOR" && until_healthy "$SIMULATOR"; }
+
 services_up() { start "$@" "${BRIDGE[@]}" && until_healthy "${BRIDGE[@]}"; }
 
 # simulate COUNT: pays a batch, and its last line is the demo's.
 simulate() {
     local log=$STACK_DIR/logs/simulate.log
     compose run --rm -T gctb simulate /examples/disburse-1000.json --count "$1" --deadline 15m </dev/null 2>"$log.err" | tee "$log" | tail -n 1
-    [[ $(tail -n 1 "$log") =~ ^demo:\ $1\ received\ =\ [0-9]+\ paid\ \+\ [0-9]+\ failed\ \+\ 0\ in\ flight\;\ 0\ paid\ twice ]] ||
+    [[ $(tail -n 1 "$log") =~ ^demo:\ $1\ received\ =\ [0-9]+\ paid\ \+\ [0-9]+\ failed\ \+\ 0\ in\ flight\;\ in\ the\ books:\ file\ [0-9]+.*\;\ 0\ lost\;\ 0\ paid\ twice ]] ||
         { tail -n 20 "$log.err" >&2; return 1; }
 }
 
@@ -249,7 +253,7 @@ two_mappers() {
 
 nobody_is_root() {
     local service
-    for service in "${BRIDGE[@]}"; do
+    for service in "$SIMULATOR" "${BRIDGE[@]}"; do
         [[ $(podman exec "$(containers "$service" | head -n 1)" id -u) == 10001 ]] || return 1
     done
 }
@@ -280,16 +284,17 @@ composed() {
     ip link set lo up
     verify "Postgres and Kafka become healthy" servers_up
     verify "migrations and topics are applied by their jobs" jobs_done
+    verify "the simulator becomes healthy" simulator_up
     verify "every service becomes healthy" services_up
     verify "no service runs as root" nobody_is_root
-    verify "a batch of 1000 is paid through the composed services" simulate 1000
+    verify "a batch of 1000 is paid over every rail of the composed services" simulate 1000
     verify "a batch is submitted through the published port" submit_from_outside
     verify "two mappers share the work, and nobody is paid twice" two_mappers
     broken=
     verify "everything is taken down" taken_down
 }
 
-STEP=${2:-0} STEPS=15
+STEP=${2:-0} STEPS=16
 open_results
 case ${1:-} in
 '')

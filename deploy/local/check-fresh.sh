@@ -150,7 +150,7 @@ newcomer() {
     [[ $WANTED == *" $1-"* ]] || { result skipped "$1" "not among CHECK_FRESH_STEPS"; return; }
     boot "$1"
     move_in "$2" "$3"
-    step "$1-demo" "$2" "$3" "make demo" '^demo: 1000 received = [0-9]+ paid \+ [0-9]+ failed \+ 0 in flight; 0 paid twice; '
+    step "$1-demo" "$2" "$3" "make demo" '^demo: 1000 received = [0-9]+ paid \+ [0-9]+ failed \+ 0 in flight; in the books: file [0-9].*, mojaloop [0-9].*, mpesa [0-9].*, simple [0-9].*; 0 lost; 0 paid twice; '
     step "$1-test" "$2" "$3" "make test" '^[0-9]+ passed, 0 failed, [0-9]+ skipped$'
     leave "$1-down" "$2" "$3"
 }

@@ -145,3 +145,12 @@ http_ok() {
     ) || true
     [[ $status == 200* ]]
 }
+
+# http_body PORT PATH: what a GET of this path is answered with, which must come within three seconds.
+http_body() {
+    {
+        exec 3<>"/dev/tcp/127.0.0.1/$1" || exit
+        printf 'GET %s HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' "$2" >&3
+        timeout 3 sed '1,/^\r*$/d' <&3
+    } 2>/dev/null || true
+}

@@ -3,13 +3,14 @@
 # Kafka of its own, which are taken down again whatever happens, Ctrl-C included. Each seed prints one line; the last line is
 # `soak: N seeds, R received = P paid + F failed + 0 in flight; 0 lost; 0 paid twice`, or says which seeds failed.
 # usage: soak.sh   (SEEDS=n seeds, 20 unless said, from START=x or from a number drawn from the clock; SEED=x: that one alone;
-#                   JOBS=n runs n of them side by side, each on servers of its own)
+#                   JOBS=n runs n of them side by side, each on servers of its own; ONLY=rails: the rails that are called)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 source "$LOCAL_DIR/process.sh"
 
 for setting in SEEDS SEED START JOBS; do
     [[ -z ${!setting:-} || ${!setting} =~ ^[0-9]{1,12}$ ]] || die "$setting=${!setting} is no whole number; try SEEDS=20."
 done
+[[ ${ONLY:-rails} == rails ]] || die "ONLY=$ONLY is not known; try ONLY=rails."
 [[ -z ${DATABASE_URL:-}${KAFKA:-} ]] || die "a soak kills and freezes its servers; it starts its own. Please run it without DATABASE_URL and KAFKA."
 
 SEEDS=${SEEDS:-20} JOBS=${JOBS:-1} START=${START:-$((EPOCHSECONDS % 1000000 * 1000))}
@@ -84,7 +85,7 @@ wait "${jobs[@]}" || true
 failed=$(sed -n 's/^soak: .* seeds FAILED: //p' "$WORK"/result.* | tr ' ' '\n' | sort -n | tr '\n' ' ')
 if [[ -n ${failed// /} ]]; then
     cat "$WORK"/errors.*
-    printf 'soak: FAILED: %s(each again with: make soak SEED=…)\n' "$failed" >"$WORK/last"
+    printf 'soak: FAILED: %s(each again with: make soak %sSEED=…)\n' "$failed" "${ONLY:+ONLY=$ONLY }" >"$WORK/last"
     exit 1
 fi
 if (($(cat "$WORK"/result.* | grep -c '^soak: [0-9]* seeds, ') != JOBS)); then

@@ -33,7 +33,7 @@ install_what_is_missing() {
 }
 
 up() {
-    STEPS=${STEPS_OF_CALLER:-11}
+    STEPS=${STEPS_OF_CALLER:-14}
     install_what_is_missing
     build_services
     servers
