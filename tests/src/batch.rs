@@ -81,6 +81,11 @@ impl Item {
         Self::new(format!("cowrie-shells:{}", digits()), Fate::Refused("rjct.payee_fa.invalid"))
     }
 
+    /// To this address.
+    pub fn to_address(address: String, amount: &str) -> Self {
+        Self { amount: amount.to_owned(), ..Self::new(address, Fate::Paid) }
+    }
+
     /// With an amount that is none.
     pub fn of_amount(amount: &str) -> Self {
         Self { amount: amount.to_owned(), fate: Fate::Refused("rjct.amount.invalid"), ..Self::to_account() }

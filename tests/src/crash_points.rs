@@ -5,10 +5,11 @@ use std::path::Path;
 use config::{Config, File, FileFormat};
 use serde::Deserialize;
 
-use crate::service::Service;
-
 /// The environment variable that arms a point in a service that was built with the feature `crash-points`.
 pub const VARIABLE: &str = "GCTB_CRASH_POINT";
+
+/// The program that takes steps and is no service.
+pub const COMMAND: &str = "gctb";
 
 /// A durable step, with a point before it and one after it.
 #[derive(Clone, Debug, Deserialize)]
@@ -52,6 +53,8 @@ pub enum Scenario {
     Lost,
     /// A batch that the mapper has not read.
     SlowMapper,
+    /// One process died when it had called a rail, and another before it did; their leases are over.
+    AbandonedWindow,
 }
 
 impl Step {
@@ -71,9 +74,9 @@ impl Step {
         })
     }
 
-    /// Where the service dies of this step: `name.before:n` and `name.after:n`.
-    pub fn deaths_of(&self, service: Service) -> Vec<String> {
-        let own = self.takers().filter(|(program, _)| *program == service.program());
+    /// Where the program dies of this step: `name.before:n` and `name.after:n`.
+    pub fn deaths_of(&self, program: &str) -> Vec<String> {
+        let own = self.takers().filter(|(taker, _)| *taker == program);
         own.flat_map(|(_, nth)| self.points().map(|point| format!("{point}:{nth}"))).collect()
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! After each death the service is started again, the harness plays the operator, and all witnesses are asked: see
 //! [`Doomed::dies_at`]. What would only take time is hurried: a restarted member of a consumer group is known by its name, and
-//! what is due in some seconds is made due now.
+//! what is due in some seconds is made due now, the leases of the dead among it.
+
+mod command;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -11,10 +13,11 @@ use gctb_events::Event;
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use crate::batch::{Batch, Item};
+use crate::batch::{Batch, Fate, Item};
 use crate::crash_points::{Scenario, VARIABLE};
 use crate::equation::assert_all_ended;
 use crate::news::{news_of_a_payment, unknown_batch};
+use crate::rails::Rail;
 use crate::service::Service;
 use crate::system::{Options, PATIENCE, System};
 
@@ -32,11 +35,19 @@ pub struct Doomed {
     system: System,
     victim: Service,
     elsewhere: Option<TempDir>,
+    /// Numbers of payees of a rail that were used.
+    payees: u64,
 }
 
 impl Doomed {
-    /// Starts everything. None, and the test counted as skipped, without the servers.
+    /// Starts everything, with the rail that the victim pays over. None, and the test counted as skipped, without the servers.
     pub fn start(test: &str, victim: Service) -> Option<Self> {
+        // Of M-Pesa's two the one that answers by callbacks, too.
+        let rail = [Rail::Daraja, Rail::Mojaloop].into_iter().find(|rail| rail.service() == victim);
+        Self::deploy(test, victim, rail)
+    }
+
+    fn deploy(test: &str, victim: Service, rail: Option<Rail>) -> Option<Self> {
         let set = |service, key: &str, value: &str| (service, key.to_owned(), value.to_owned());
         let mut settings: Vec<(Service, String, String)> = vec![
             set(Service::BackendFile, "files.recover_after", "0s"),
@@ -44,10 +55,14 @@ impl Doomed {
             set(Service::Status, "sweep.settle", "100ms"),
         ];
         // A static member that comes back takes its partitions at once.
-        settings
-            .extend(Service::CONSUMERS.map(|service| set(service, "kafka.extra.group_instance_id", service.name())));
-        let system = System::start(test, Options { settings, ..Options::default() })?;
-        Some(Self { system, victim, elsewhere: None })
+        let consumers = Service::CONSUMERS.into_iter().chain(rail.map(Rail::service));
+        settings.extend(consumers.map(|service| set(service, "kafka.extra.group_instance_id", service.name())));
+        let route_to = rail.map_or("file", Rail::backend);
+        let mut system = System::prepare(test, Options { settings, rail, route_to, ..Options::default() })?;
+        // A rail is there before its backend: M-Pesa's certificate is fetched from it.
+        system.start_service(Service::Simulator);
+        system.start_all();
+        Some(Self { system, victim, elsewhere: None, payees: 0 })
     }
 
     /// Puts work in hand, lets the victim die at the point (`name:nth`), starts it again, does what an operator does, and asks all
@@ -70,6 +85,9 @@ impl Doomed {
         self.wait_for_death(point, scenario, logged);
         self.resume_others(scenario);
         self.clear(scenario);
+        if self.system.options.rail.is_some() {
+            self.end_leases();
+        }
         self.system.start_service(self.victim);
         if let Some(batch) = to_post {
             self.system.submit(batch);
@@ -81,10 +99,45 @@ impl Doomed {
         eprintln!("    and all is well again, {:.1?} later", began.elapsed());
     }
 
+    /// Good and bad disbursements, for the rail where there is one.
+    fn batch(&mut self) -> Batch {
+        let Some(rail) = self.system.options.rail else { return Batch::mixed(PAYABLE) };
+        let mut items: Vec<Item> = (0..PAYABLE).map(|_| self.payable(rail)).collect();
+        let bad = bad_for(rail, self.payees);
+        // Among the first: what was sent twice and is refused waits for the end of a lease that nobody may hurry.
+        for (n, item) in bad.into_iter().enumerate() {
+            items.insert(3 * (n + 1), item);
+        }
+        Batch::of(items)
+    }
+
+    /// A disbursement to somebody who got none yet, and whom the rail pays.
+    fn payable(&mut self, rail: Rail) -> Item {
+        self.payees += 1;
+        Item {
+            payee_fa: rail.address(self.payees),
+            amount: format!("{}.00", 100 + self.payees % 900),
+            ..Item::to_account()
+        }
+    }
+
+    /// The victim is dead: nobody acts on its leases any more, and what it sent has reached the rail, or never will. What it had
+    /// asked Postgres to commit is waited for.
+    fn end_leases(&self) {
+        let program = self.victim.program();
+        let connections = format!(
+            "SELECT count(*)::text AS value FROM pg_stat_activity
+             WHERE datname = current_database() AND application_name = '{program}'"
+        );
+        self.system.wait_for_value("the connections of the dead to end", &connections, "0");
+        self.system.execute("UPDATE payment_ledger SET quiet_at = now() WHERE quiet_at > now()");
+        self.system.execute("UPDATE ledger_work SET due_at = now() WHERE due_at > now()");
+    }
+
     /// Stops the victim, and leaves work for it. What gctb-api shall get is given back, to be posted when it runs again.
     fn put_in_hand(&mut self, scenario: Scenario) -> Option<Batch> {
         let batch = match scenario {
-            Scenario::Scheduled | Scenario::Lost => in_a_second(Batch::mixed(PAYABLE)),
+            Scenario::Scheduled | Scenario::Lost => in_a_second(self.batch()),
             Scenario::Batch
             | Scenario::KafkaAway
             | Scenario::Poison
@@ -93,7 +146,8 @@ impl Doomed {
             | Scenario::BrokenDelivery
             | Scenario::BrokenResponse
             | Scenario::UnknownBatch
-            | Scenario::SlowMapper => Batch::mixed(PAYABLE),
+            | Scenario::SlowMapper
+            | Scenario::AbandonedWindow => self.batch(),
         };
         if scenario == Scenario::SlowMapper {
             self.system.kill_9(Service::Mapper);
@@ -135,6 +189,12 @@ impl Doomed {
                 self.system.execute("UPDATE outgoing_files SET line_count = line_count + 1 WHERE state = 2");
             }
             Scenario::BrokenDelivery => self.dies_on_the_way_at("file.put.link.before"),
+            Scenario::AbandonedWindow => {
+                // A process begins with one payment alone; its windows grow.
+                self.dies_on_the_way_at("rail.send.after:6");
+                self.dies_on_the_way_at("rail.send.before:2");
+                self.end_leases();
+            }
             Scenario::BrokenResponse => {
                 let name = format!("nonsense-{}.csv", Uuid::new_v4().simple());
                 // Its content is its name: what was set aside once is known by its content.
@@ -194,7 +254,8 @@ impl Doomed {
                 | Scenario::PutThatDoesNothing
                 | Scenario::BrokenDelivery
                 | Scenario::BrokenResponse
-                | Scenario::UnknownBatch => {}
+                | Scenario::UnknownBatch
+                | Scenario::AbandonedWindow => {}
             }
         };
         let said = self.said(logged, point);
@@ -240,9 +301,45 @@ impl Doomed {
             | Scenario::BrokenDelivery
             | Scenario::BrokenResponse
             | Scenario::UnknownBatch
-            | Scenario::Lost => {}
+            | Scenario::Lost
+            | Scenario::AbandonedWindow => {}
         }
     }
+}
+
+/// One of every kind of bad disbursement: refused at once, by the mapper, by the backend, and by the rail, which says the same about
+/// some numbers each time (docs/simulator.md, "Reserved numbers").
+fn bad_for(rail: Rail, number: u64) -> Vec<Item> {
+    let twice = Uuid::new_v4().to_string();
+    let ending = |four: &str, code| {
+        let payee_fa = format!("phone:+2547{:04}{four}", number % 10_000);
+        Item { payee_fa, amount: "100.00".to_owned(), fate: Fate::Refused(code), ..Item::to_account() }
+    };
+    let mut bad = match rail {
+        Rail::Simple => Vec::new(),
+        Rail::Daraja => vec![
+            Item { amount: "100.00".to_owned(), ..Item::to_closed_account() },
+            Item { payee_fa: rail.address(999_999), ..Item::of_amount("150.50") },
+            ending("0040", "rjct.payee_fa.invalid"),
+        ],
+        Rail::Mojaloop => vec![
+            ending("0204", "rjct.payee_fa.invalid"),
+            ending("0515", "rjct.payment.failed"),
+            // Not for good: it is tried as often as the settings say.
+            ending("0501", "rjct.payment.failed"),
+        ],
+    };
+    bad.extend([
+        Item::to_unknown_id(),
+        Item::to_odd_address(),
+        Item::of_amount("0"),
+        Item::of_amount("10.505"),
+        Item::of_amount("ten"),
+        Item::in_unknown_currency(),
+        Item::under_duplicated_reference(&twice),
+        Item::under_duplicated_reference(&twice),
+    ]);
+    bad
 }
 
 fn in_a_second(batch: Batch) -> Batch {

@@ -59,3 +59,11 @@ fn read(answer: Response) -> (u16, Value) {
     let text = answer.text().unwrap_or_default();
     (status, serde_json::from_str(&text).unwrap_or(Value::Null))
 }
+
+/// The sum of a metric over those lines of a page that have all of these words.
+pub(crate) fn sum_of_metric(page: &str, name: &str, words: &[&str]) -> u64 {
+    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+    let lines = page.lines().filter(of_metric);
+    let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+}

@@ -151,6 +151,6 @@ impl Kafka {
 }
 
 /// Every backend that a test may deploy.
-fn backends() -> [BackendName; 2] {
-    ["file", "filebis"].map(|name| BackendName::parse(name).expect("a name"))
+fn backends() -> [BackendName; 4] {
+    ["file", "filebis", "mpesa", "mojaloop"].map(|name| BackendName::parse(name).expect("a name"))
 }

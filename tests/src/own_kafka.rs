@@ -10,9 +10,9 @@ use gctb_testkit::{eventually_within, skipped};
 use tempfile::TempDir;
 
 use crate::own_postgres::clone;
-use crate::process::Process;
+use crate::process::{Process, free_port};
 use crate::proxy::Proxy;
-use crate::system::{PATIENCE, free_port};
+use crate::system::PATIENCE;
 
 /// What a broker says when it is complete.
 const STARTED: &str = "Kafka Server started";

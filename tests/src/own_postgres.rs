@@ -9,8 +9,8 @@ use std::process::Command;
 use gctb_testkit::{eventually_within, skipped};
 use tempfile::TempDir;
 
-use crate::process::Process;
-use crate::system::{PATIENCE, free_port};
+use crate::process::{Process, free_port};
+use crate::system::PATIENCE;
 
 /// Enough for the services and the test, and few enough to be used up.
 const CONNECTIONS_MAX: usize = 60;

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+
+static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 /// A program that a test started. It is killed when this is dropped.
 #[derive(Debug)]
@@ -105,4 +108,16 @@ pub fn program(name: &str) -> PathBuf {
     let places = running.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     let found = places.into_iter().find(|program| program.is_file());
     found.unwrap_or_else(|| panic!("{name} is missing: cargo build --workspace --bins"))
+}
+
+/// A port that nobody listens on, below those that the kernel gives to outgoing connections, so that it is still free when a
+/// service is started again.
+pub(crate) fn free_port() -> u16 {
+    loop {
+        let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 97;
+        let port = u16::try_from(20_000 + next % 12_000).expect("below 32000");
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use gctb_testkit::eventually_within;
 
 use crate::http;
-use crate::process::{Process, program};
+use crate::http::sum_of_metric;
+use crate::process::{Process, free_port, program};
 use crate::service::Service;
-use crate::system::{PATIENCE, System, free_port, sum_of_metric};
+use crate::system::{PATIENCE, System};
 
 /// Lines of its log that are shown when a test fails.
 const LOG_TAIL: usize = 25;

@@ -3,6 +3,7 @@
 //! Settings are those of a deployment in a hurry: files close at once, looks are frequent, and groups notice a dead member as
 //! soon as Kafka allows.
 
+use crate::rails::Rail;
 use crate::system::{Options, World};
 
 /// A process of the system.
@@ -20,19 +21,31 @@ pub enum Service {
     BackendFileTwin,
     /// gctb-backend-file under the name `filebis`, with a folder of its own in which no bank looks.
     BackendFilebis,
+    /// gctb-backend-mpesa under the name `mpesa`, with the profile of [`Options::rail`].
+    BackendMpesa,
+    /// A second replica of the same.
+    BackendMpesaTwin,
+    /// gctb-backend-mojaloop under the name `mojaloop`.
+    BackendMojaloop,
+    /// A second replica of the same.
+    BackendMojaloopTwin,
     /// gctb-api.
     Api,
 }
 
 impl Service {
     /// All, consumers before the API that feeds them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 11] = [
         Self::Simulator,
         Self::Status,
         Self::Mapper,
         Self::BackendFile,
         Self::BackendFileTwin,
         Self::BackendFilebis,
+        Self::BackendMpesa,
+        Self::BackendMpesaTwin,
+        Self::BackendMojaloop,
+        Self::BackendMojaloopTwin,
         Self::Api,
     ];
 
@@ -49,6 +62,8 @@ impl Service {
             Self::Status => "gctb-status",
             Self::Mapper => "gctb-mapper",
             Self::BackendFile | Self::BackendFileTwin | Self::BackendFilebis => "gctb-backend-file",
+            Self::BackendMpesa | Self::BackendMpesaTwin => "gctb-backend-mpesa",
+            Self::BackendMojaloop | Self::BackendMojaloopTwin => "gctb-backend-mojaloop",
             Self::Api => "gctb-api",
         }
     }
@@ -58,7 +73,32 @@ impl Service {
         match self {
             Self::BackendFileTwin => "gctb-backend-file-twin",
             Self::BackendFilebis => "gctb-backend-filebis",
-            Self::Simulator | Self::Status | Self::Mapper | Self::BackendFile | Self::Api => self.program(),
+            Self::BackendMpesaTwin => "gctb-backend-mpesa-twin",
+            Self::BackendMojaloopTwin => "gctb-backend-mojaloop-twin",
+            Self::Simulator
+            | Self::Status
+            | Self::Mapper
+            | Self::BackendFile
+            | Self::BackendMpesa
+            | Self::BackendMojaloop
+            | Self::Api => self.program(),
+        }
+    }
+
+    /// The replica whose consumer group it shares, which may be itself.
+    pub(crate) const fn first_replica(self) -> Self {
+        match self {
+            Self::BackendFileTwin => Self::BackendFile,
+            Self::BackendMpesaTwin => Self::BackendMpesa,
+            Self::BackendMojaloopTwin => Self::BackendMojaloop,
+            Self::Simulator
+            | Self::Status
+            | Self::Mapper
+            | Self::BackendFile
+            | Self::BackendFilebis
+            | Self::BackendMpesa
+            | Self::BackendMojaloop
+            | Self::Api => self,
         }
     }
 
@@ -72,6 +112,8 @@ impl Service {
             Self::Mapper => "gctb.batches",
             Self::BackendFile | Self::BackendFileTwin => "gctb.payments.file",
             Self::BackendFilebis => "gctb.payments.filebis",
+            Self::BackendMpesa | Self::BackendMpesaTwin => "gctb.payments.mpesa",
+            Self::BackendMojaloop | Self::BackendMojaloopTwin => "gctb.payments.mojaloop",
             Self::Simulator | Self::Api => panic!("{} consumes no topic", self.name()),
         }
     }
@@ -85,6 +127,10 @@ impl Service {
             | Self::BackendFile
             | Self::BackendFileTwin
             | Self::BackendFilebis
+            | Self::BackendMpesa
+            | Self::BackendMpesaTwin
+            | Self::BackendMojaloop
+            | Self::BackendMojaloopTwin
             | Self::Api => "/readyz",
         }
     }
@@ -103,6 +149,10 @@ impl Service {
             Self::BackendFilebis => {
                 [bridge(self, world, options), consumer(self, world), file("filebis", "bank-filebis", world)].concat()
             }
+            Self::BackendMpesa | Self::BackendMpesaTwin | Self::BackendMojaloop | Self::BackendMojaloopTwin => {
+                let rail = options.rail.map(|rail| rail.settings(self, world)).unwrap_or_default();
+                [bridge(self, world, options), consumer(self, world), rail].concat()
+            }
         };
         let more = options.settings.iter().filter(|(service, ..)| *service == self);
         settings.extend(more.map(|(_, key, value)| (key.clone(), value.clone())));
@@ -114,22 +164,31 @@ impl Service {
 
     /// Lists can be set in a file alone: what stands in it beside the environment.
     pub(crate) fn file(self, options: &Options) -> Option<String> {
-        let backends = if options.second_backend { r#"["file", "filebis"]"# } else { r#"["file"]"# };
+        let second = options.second_backend.then_some("filebis");
+        let rail = options.rail.map(Rail::backend);
+        let backends: Vec<&str> = ["file"].into_iter().chain(second).chain(rail).collect();
         match self {
             Self::Mapper => {
                 let route = options.route_to;
                 let more = &options.more_routes;
-                Some(format!("backends = {backends}\n{more}[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
+                Some(format!("backends = {backends:?}\n{more}[[route]]\npattern = \".*\"\nbackend = \"{route}\"\n"))
             }
-            Self::Status => Some(format!("backends = {backends}\n")),
-            Self::Simulator | Self::BackendFile | Self::BackendFileTwin | Self::BackendFilebis | Self::Api => None,
+            Self::Status => Some(format!("backends = {backends:?}\n")),
+            Self::BackendMpesa | Self::BackendMpesaTwin => options.rail.and_then(Rail::file),
+            Self::Simulator
+            | Self::BackendFile
+            | Self::BackendFileTwin
+            | Self::BackendFilebis
+            | Self::BackendMojaloop
+            | Self::BackendMojaloopTwin
+            | Self::Api => None,
         }
     }
 }
 
-type Settings = Vec<(String, String)>;
+pub(crate) type Settings = Vec<(String, String)>;
 
-fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
+pub(crate) fn settings<const N: usize>(pairs: [(&str, &str); N]) -> Settings {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
@@ -202,6 +261,10 @@ fn status(world: &World, options: &Options) -> Settings {
     ]);
     if options.second_backend {
         status.extend(settings([("sweep.backend_groups.filebis", &world.group(Service::BackendFilebis))]));
+    }
+    if let Some(rail) = options.rail {
+        let setting = format!("sweep.backend_groups.{}", rail.backend());
+        status.extend(settings([(setting.as_str(), world.group(rail.service()).as_str())]));
     }
     status
 }

@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,7 +17,8 @@ use crate::bank::Bank;
 use crate::batch::{Batch, SENDER, header};
 use crate::http;
 use crate::kafka::Kafka;
-use crate::process::{Process, program};
+use crate::process::{Process, free_port, program};
+use crate::rails::Rail;
 use crate::service::Service;
 use crate::traces::Traces;
 
@@ -29,7 +29,6 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 const LOG_TAIL: usize = 25;
 
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 
 /// What a test wants otherwise.
 #[derive(Clone, Debug)]
@@ -38,6 +37,8 @@ pub struct Options {
     pub second_backend: bool,
     /// Starts a second replica of the file backend.
     pub second_replica: bool,
+    /// Deploys the backend of this rail that is called, as two replicas if `second_replica` is set.
+    pub rail: Option<Rail>,
     /// The backend that every address is routed to.
     pub route_to: &'static str,
     /// Routes that are tried before, as the mapper's settings file has them.
@@ -58,7 +59,11 @@ impl Options {
     fn deploys(&self, service: Service) -> bool {
         match service {
             Service::BackendFilebis => self.second_backend,
-            Service::BackendFileTwin => self.second_replica,
+            Service::BackendFileTwin => self.second_replica && self.rail.is_none(),
+            Service::BackendMpesa | Service::BackendMojaloop => self.rail.is_some_and(|rail| rail.service() == service),
+            Service::BackendMpesaTwin | Service::BackendMojaloopTwin => {
+                self.second_replica && self.rail.is_some_and(|rail| rail.twin() == service)
+            }
             Service::Simulator | Service::Status | Service::Mapper | Service::BackendFile | Service::Api => true,
         }
     }
@@ -87,6 +92,7 @@ impl Default for Options {
         Self {
             second_backend: false,
             second_replica: false,
+            rail: None,
             route_to: "file",
             more_routes: String::new(),
             otlp_endpoint: None,
@@ -112,6 +118,7 @@ pub(crate) struct World<'a> {
     pub(crate) brokers: &'a str,
     pub(crate) database_url: &'a str,
     ports: &'a BTreeMap<Service, u16>,
+    callback_ports: &'a BTreeMap<Service, u16>,
     run: &'a str,
     folder: &'a str,
 }
@@ -121,9 +128,14 @@ impl World<'_> {
         format!("127.0.0.1:{}", self.ports[&service])
     }
 
+    /// Where a backend listens for callbacks.
+    pub(crate) fn callbacks(&self, service: Service) -> String {
+        format!("127.0.0.1:{}", self.callback_ports[&service])
+    }
+
     pub(crate) fn group(&self, service: Service) -> String {
         // Replicas share the group of the first.
-        let first = if service == Service::BackendFileTwin { Service::BackendFile } else { service };
+        let first = service.first_replica();
         format!("{}-{}", first.name(), self.run)
     }
 
@@ -150,6 +162,7 @@ pub struct System {
     pub sent: Vec<Sent>,
     brokers: String,
     ports: BTreeMap<Service, u16>,
+    callback_ports: BTreeMap<Service, u16>,
     run: String,
     folder: TempDir,
     _one_at_a_time: MutexGuard<'static, ()>,
@@ -190,6 +203,7 @@ impl System {
             sent: Vec::new(),
             brokers: brokers.to_owned(),
             ports: Service::ALL.into_iter().map(|service| (service, free_port())).collect(),
+            callback_ports: Service::ALL.into_iter().map(|service| (service, free_port())).collect(),
             run: Uuid::new_v4().simple().to_string()[..8].to_owned(),
             folder,
             _one_at_a_time: one_at_a_time,
@@ -337,6 +351,7 @@ impl System {
             brokers: &self.brokers,
             database_url: self.database.url(),
             ports: &self.ports,
+            callback_ports: &self.callback_ports,
             run: &self.run,
             folder: self.folder.path().to_str().expect("a path of UTF-8"),
         }
@@ -479,7 +494,7 @@ impl System {
 
     /// The sum of a metric over the lines that have all of these words; 0 where there is none or nobody answers.
     pub fn metric(&self, service: Service, name: &str, words: &[&str]) -> u64 {
-        sum_of_metric(&http::page(&self.url(service, "/metrics")).unwrap_or_default(), name, words)
+        http::sum_of_metric(&http::page(&self.url(service, "/metrics")).unwrap_or_default(), name, words)
     }
 
     /// How many messages a consumer has handled since its start, repeats included.
@@ -574,25 +589,5 @@ impl Drop for System {
         }
         self.folder.disable_cleanup(true);
         eprintln!("--- all of it is kept in {}", self.folder.path().display());
-    }
-}
-
-/// The sum of a metric over those lines of a page that have all of these words.
-pub(crate) fn sum_of_metric(page: &str, name: &str, words: &[&str]) -> u64 {
-    let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
-    let lines = page.lines().filter(of_metric);
-    let lines = lines.filter(|line| words.iter().all(|word| line.contains(word)));
-    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
-}
-
-/// A port that nobody listens on, below those that the kernel gives to outgoing connections, so that it is still free when a
-/// service is started again.
-pub(crate) fn free_port() -> u16 {
-    loop {
-        let next = NEXT_PORT.fetch_add(1, Ordering::Relaxed) + std::process::id() * 97;
-        let port = u16::try_from(20_000 + next % 12_000).expect("below 32000");
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }

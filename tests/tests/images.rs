@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use clap::CommandFactory;
+use gctb_backend_mpesa::Profile;
+use gctb_domain::BackendName;
 use gctb_events::Topic;
 use gctb_runtime::ServiceIdentity;
 use gctb_runtime::settings::load_from;
@@ -35,6 +37,12 @@ struct Composed {
     #[serde(default)]
     ports: Vec<String>,
     #[serde(default)]
+    profiles: BTreeSet<String>,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    volumes: Vec<String>,
+    #[serde(default)]
     depends_on: BTreeMap<String, Dependency>,
 }
 
@@ -54,12 +62,45 @@ impl Composed {
     fn environment(&self) -> impl Iterator<Item = (String, String)> {
         self.environment.iter().map(|(name, value)| (name.clone(), with_defaults(value)))
     }
+
+    /// Its arguments, a file in a mounted folder named by its place outside.
+    fn arguments(&self) -> Vec<String> {
+        let folders = self.volumes.iter().map(|volume| with_defaults(volume));
+        let folders: Vec<_> = folders.filter(|volume| volume.starts_with("./")).collect();
+        let outside = |argument: &String| {
+            let mut parts = folders.iter().map(|volume| volume.split(':'));
+            parts
+                .find_map(|mut parts| {
+                    let (outside, inside) = (parts.next()?, parts.next()?);
+                    let file = argument.strip_prefix(inside)?;
+                    Some(format!("{}/../{outside}{file}", env!("CARGO_MANIFEST_DIR")))
+                })
+                .unwrap_or_else(|| argument.clone())
+        };
+        self.command.iter().map(outside).collect()
+    }
+}
+
+/// The payment backends that the compose file runs, each with the name of its service and its own name.
+fn backends(compose: &Compose) -> BTreeMap<&'static str, BackendName> {
+    let file: gctb_backend_file::settings::Settings = composed_settings(compose, &gctb_backend_file::IDENTITY);
+    let mpesa: gctb_backend_mpesa::Settings = composed_settings(compose, &gctb_backend_mpesa::IDENTITY);
+    let simple: gctb_backend_mpesa::Settings =
+        settings_of(compose, "gctb-backend-simple", &gctb_backend_mpesa::IDENTITY);
+    let mojaloop: gctb_backend_mojaloop::Settings = composed_settings(compose, &gctb_backend_mojaloop::IDENTITY);
+    BTreeMap::from([
+        ("gctb-backend-file", file.backend.name),
+        ("gctb-backend-mpesa", mpesa.backend.name),
+        ("gctb-backend-mojaloop", mojaloop.backend.name),
+        ("gctb-backend-simple", simple.backend.name),
+    ])
 }
 
 /// A final stage of the Dockerfile.
 #[derive(Default)]
 struct Stage {
     program: String,
+    /// The first one, where health is asked.
     exposed: Option<u16>,
     health_port: Option<u16>,
 }
@@ -99,7 +140,7 @@ fn stages() -> BTreeMap<String, Stage> {
             ["COPY", "--from=programs", program, "/usr/local/bin/"] => {
                 stages.entry(name.clone()).or_default().program = (*program).to_owned();
             }
-            ["EXPOSE", port] => stages.entry(name.clone()).or_default().exposed = port.parse().ok(),
+            ["EXPOSE", port, ..] => stages.entry(name.clone()).or_default().exposed = port.parse().ok(),
             ["HEALTHCHECK", .., "CMD", "[\"healthy\",", port, _] => {
                 stages.entry(name.clone()).or_default().health_port = port.trim_matches(['"', ',']).parse().ok();
             }
@@ -131,13 +172,18 @@ fn programs() -> BTreeSet<String> {
 /// The settings that a service reads from what the compose file gives it. Fails where one is unknown, missing or meant for
 /// another service.
 fn composed_settings<S: DeserializeOwned>(compose: &Compose, identity: &ServiceIdentity) -> S {
-    let composed = service(compose, identity.name);
+    settings_of(compose, identity.name, identity)
+}
+
+/// The same of a program that runs under another name.
+fn settings_of<S: DeserializeOwned>(compose: &Compose, name: &str, identity: &ServiceIdentity) -> S {
+    let composed = service(compose, name);
     let prefix = format!("{}__", identity.env_prefix());
-    for name in composed.environment.keys() {
-        assert!(name.starts_with(&prefix), "{} is given {name}, which it does not read", identity.name);
+    for variable in composed.environment.keys() {
+        assert!(variable.starts_with(&prefix), "{name} is given {variable}, which it does not read");
     }
-    load_from(identity, std::iter::empty(), composed.environment())
-        .unwrap_or_else(|error| panic!("docker-compose.yml, {}: {error}", identity.name))
+    load_from(identity, composed.arguments().into_iter(), composed.environment())
+        .unwrap_or_else(|error| panic!("docker-compose.yml, {name}: {error}"))
 }
 
 fn port_of(address: &str) -> u16 {
@@ -205,6 +251,29 @@ fn every_service_understands_all_that_the_compose_file_gives_it_and_lacks_nothin
     assert_port(&gctb_status::IDENTITY, "admin", &status.admin.bind);
     let file: gctb_backend_file::settings::Settings = composed_settings(&compose, &gctb_backend_file::IDENTITY);
     assert_port(&gctb_backend_file::IDENTITY, "admin", &file.admin.bind);
+    let mojaloop: gctb_backend_mojaloop::Settings = composed_settings(&compose, &gctb_backend_mojaloop::IDENTITY);
+    assert_port(&gctb_backend_mojaloop::IDENTITY, "admin", &mojaloop.admin.bind);
+    let mpesa: gctb_backend_mpesa::Settings = composed_settings(&compose, &gctb_backend_mpesa::IDENTITY);
+    assert_port(&gctb_backend_mpesa::IDENTITY, "admin", &mpesa.admin.bind);
+    assert_eq!(mpesa.mpesa.profile, Profile::Daraja);
+    let simple: gctb_backend_mpesa::Settings =
+        settings_of(&compose, "gctb-backend-simple", &gctb_backend_mpesa::IDENTITY);
+    assert_port(&gctb_backend_mpesa::IDENTITY, "admin", &simple.admin.bind);
+    assert_eq!(simple.mpesa.profile, Profile::Simple);
+}
+
+#[test]
+fn a_deployment_starts_the_rails_that_are_called_only_where_it_asks_for_them() {
+    let compose = compose();
+    let profiles = |name: &str| service(&compose, name).profiles.iter().map(String::as_str).collect::<Vec<_>>();
+    assert_eq!(profiles("gctb-backend-mpesa"), ["mpesa", "simulator"]);
+    assert_eq!(profiles("gctb-backend-mojaloop"), ["mojaloop", "simulator"]);
+    for name in ["gctb-backend-simple", "gctb-simulator"] {
+        assert_eq!(profiles(name), ["simulator"], "{name} is for trying out alone");
+    }
+    for name in ["gctb-api", "gctb-mapper", "gctb-backend-file", "gctb-status"] {
+        assert!(profiles(name).is_empty(), "{name} runs in every deployment");
+    }
 }
 
 #[test]
@@ -219,7 +288,7 @@ fn services_wait_for_the_jobs_and_the_jobs_for_healthy_servers() {
     };
     assert_eq!(waits("gctb-migrate"), when("service_healthy", &["postgres"]));
     assert_eq!(waits("gctb-topics"), when("service_healthy", &["kafka"]));
-    for name in ["gctb-api", "gctb-mapper", "gctb-backend-file", "gctb-status"] {
+    for name in ["gctb-api", "gctb-mapper", "gctb-status"].into_iter().chain(backends(&compose).into_keys()) {
         assert_eq!(waits(name), when("service_completed_successfully", &["gctb-migrate", "gctb-topics"]), "{name}");
     }
 }
@@ -262,15 +331,37 @@ fn the_job_makes_the_topics_of_the_backends_that_run() {
     let compose = compose();
     let mapper: gctb_mapper::Settings = composed_settings(&compose, &gctb_mapper::IDENTITY);
     let status: gctb_status::Settings = composed_settings(&compose, &gctb_status::IDENTITY);
-    let file: gctb_backend_file::settings::Settings = composed_settings(&compose, &gctb_backend_file::IDENTITY);
-    let running = vec![file.backend.name];
+    let mut running: Vec<BackendName> = backends(&compose).into_values().collect();
+    running.sort();
     for (who, backends) in [("gctb-mapper", &mapper.backends), ("gctb-status", &status.backends)] {
-        assert_eq!(Topic::all(backends), Topic::all(&running), "left: the topics of {who}; right: of what runs");
+        assert_eq!(sorted(backends), running, "left: the backends of {who}; right: those that run");
     }
     for job in ["gctb-topics", "gctb"] {
-        let backends = &service(&compose, job).environment["GCTB_CLI__BACKENDS"];
-        let names: Vec<_> = running.iter().map(ToString::to_string).collect();
-        assert_eq!(backends, &names.join(","), "docker-compose.yml, {job}");
+        let backends = with_defaults(&service(&compose, job).environment["GCTB_CLI__BACKENDS"]);
+        let made: Vec<_> = backends.split(',').map(|name| BackendName::parse(name).expect("a name")).collect();
+        let topics = |backends: &[BackendName]| Topic::all(&sorted(backends));
+        assert_eq!(topics(&made), topics(&running), "docker-compose.yml, {job}");
+    }
+}
+
+fn sorted(backends: &[BackendName]) -> Vec<BackendName> {
+    let mut backends = backends.to_vec();
+    backends.sort();
+    backends
+}
+
+#[test]
+fn the_demo_starts_the_same_backends_by_the_same_routes() {
+    let script = read("deploy/local/services.sh");
+    let line = script.lines().find_map(|line| line.strip_prefix("BACKENDS=")).expect("BACKENDS=…");
+    let demo: Vec<_> = line.split(',').map(|name| BackendName::parse(name).expect("a name")).collect();
+    let compose = compose();
+    let mapper: gctb_mapper::Settings = composed_settings(&compose, &gctb_mapper::IDENTITY);
+    assert_eq!(sorted(&demo), sorted(&mapper.backends));
+    let arguments = |name: &str| service(&compose, name).arguments();
+    for name in ["gctb-mapper", "gctb-status"] {
+        let file = arguments(name).pop().unwrap_or_default();
+        assert!(file.ends_with(&format!("deploy/local/demo/{name}.toml")), "{name} reads {file}");
     }
 }
 

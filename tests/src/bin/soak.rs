@@ -1,18 +1,23 @@
 //! `make soak`: batches and faults drawn from printed seeds, and every invariant checked after each.
 //!
-//! SEED=x runs exactly one; otherwise SEEDS=n of them from START on, which is drawn from the clock where it is not given, every
+//! ONLY=rails tries the rails that are called instead of payment files, one of them for each seed. SEED=x runs exactly one; otherwise SEEDS=n of them from START on, which is drawn from the clock where it is not given, every
 //! STEP-th (soak.sh shares the seeds out among jobs, and GCTB_SOAK_RESULT names the file to which each writes its last line,
 //! which is printed otherwise). The servers are those of GCTB_TEST_DATABASE_URL and GCTB_TEST_KAFKA.
 
+use std::fmt;
 use std::io::{Write, stderr, stdout};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use gctb_system_tests::rails::Rail;
+use gctb_system_tests::rails::trial::Trial;
 use gctb_system_tests::soak::{self, Outcome, Plan};
 
 /// How many seeds are run where nobody says.
 const SEEDS: u64 = 20;
+/// Payments of a trial of a rail, and disturbances beside its two replays.
+const TRIAL: (u64, usize) = (4_000, 7);
 
 fn main() -> ExitCode {
     let seeds = match seeds() {
@@ -44,11 +49,11 @@ fn main() -> ExitCode {
 
 /// Runs a seed, and prints its line.
 fn run(seed: u64) -> Result<Option<Outcome>, ()> {
-    let plan = Plan::of(seed);
-    let what = plan.to_string();
+    let story = Story::of(seed);
+    let what = story.to_string();
     let began = Instant::now();
     // A failure is a panic with a sentence, which stands on standard error with the ends of the logs and where they are kept.
-    let outcome = catch_unwind(AssertUnwindSafe(|| soak::run("soak", plan)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| story.run()));
     let millis = began.elapsed().as_millis();
     let took = format!("{}.{} s", millis / 1000, millis / 100 % 10);
     match outcome {
@@ -62,8 +67,51 @@ fn run(seed: u64) -> Result<Option<Outcome>, ()> {
         }
         Err(panic) => {
             say(&format!("{what}; {took}, FAILED: {}", sentence(panic.as_ref())));
-            say(&format!("again: make soak SEED={seed}"));
+            let only = if is_of_rails() { " ONLY=rails" } else { "" };
+            say(&format!("again: make soak SEED={seed}{only}"));
             Err(())
+        }
+    }
+}
+
+fn is_of_rails() -> bool {
+    std::env::var("ONLY").is_ok_and(|only| only == "rails")
+}
+
+/// What a seed is about.
+enum Story {
+    Files(Plan),
+    Rail(Trial),
+}
+
+impl Story {
+    fn of(seed: u64) -> Self {
+        if is_of_rails() {
+            let rail = Rail::ALL[(seed % 3) as usize];
+            Self::Rail(Trial::of(rail, seed, TRIAL.0, TRIAL.1))
+        } else {
+            Self::Files(Plan::of(seed))
+        }
+    }
+
+    fn run(self) -> Option<Outcome> {
+        match self {
+            Self::Files(plan) => soak::run("soak", plan),
+            Self::Rail(trial) => trial.run("soak").map(|outcome| Outcome {
+                received: outcome.received,
+                paid: outcome.after.paid,
+                failed: outcome.after.not_paid,
+                notes: vec![format!("{} were a person's", outcome.before.unknown)],
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(plan) => plan.fmt(f),
+            Self::Rail(trial) => trial.fmt(f),
         }
     }
 }

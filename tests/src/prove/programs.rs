@@ -14,8 +14,16 @@ use super::{Break, Need};
 const TEST_TIME_MAX: Duration = Duration::from_secs(300);
 
 /// The programs that system tests start.
-const SERVICES: [&str; 6] =
-    ["gctb-api", "gctb-mapper", "gctb-backend-file", "gctb-status", "gctb-cli", "gctb-simulator"];
+const SERVICES: [&str; 8] = [
+    "gctb-api",
+    "gctb-mapper",
+    "gctb-backend-file",
+    "gctb-backend-mpesa",
+    "gctb-backend-mojaloop",
+    "gctb-status",
+    "gctb-cli",
+    "gctb-simulator",
+];
 
 /// What a test said.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::draw::Draw;
 use crate::consumer::Consumer;
+use crate::draw::Draw;
 use crate::service::Service;
 
 /// What the bank says instead of the plain truth, as the simulator names it.

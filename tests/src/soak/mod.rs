@@ -5,7 +5,6 @@
 //! always the same race.
 
 mod check;
-mod draw;
 mod fault;
 mod kafka_server;
 mod lines;

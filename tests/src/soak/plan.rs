@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::draw::Draw;
 use super::fault::Fault;
 use crate::batch::{Batch, Fate, Item};
+use crate::draw::Draw;
 use crate::service::Service;
 
 /// A currency, its decimals, and how often of ten it is drawn.

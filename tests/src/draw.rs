@@ -3,18 +3,18 @@
 
 /// A source of numbers that follow from its seed alone.
 #[derive(Clone, Debug)]
-pub(super) struct Draw {
+pub(crate) struct Draw {
     state: u64,
 }
 
 impl Draw {
     /// The source of a seed.
-    pub(super) const fn of(seed: u64) -> Self {
+    pub(crate) const fn of(seed: u64) -> Self {
         Self { state: seed }
     }
 
     /// Any number.
-    pub(super) const fn any(&mut self) -> u64 {
+    pub(crate) const fn any(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -22,18 +22,18 @@ impl Draw {
     }
 
     /// A number from `least` to `most`, both included.
-    pub(super) const fn between(&mut self, least: u64, most: u64) -> u64 {
+    pub(crate) const fn between(&mut self, least: u64, most: u64) -> u64 {
         // The numbers drawn here are small: that the last few of 2^64 favour some does not matter.
         least + self.any() % (most - least + 1)
     }
 
     /// True this often of a hundred times.
-    pub(super) const fn percent(&mut self, chance: u64) -> bool {
+    pub(crate) const fn percent(&mut self, chance: u64) -> bool {
         self.between(1, 100) <= chance
     }
 
     /// One of several.
-    pub(super) const fn one_of<T: Copy>(&mut self, several: &[T]) -> T {
+    pub(crate) const fn one_of<T: Copy>(&mut self, several: &[T]) -> T {
         let index = self.any() % several.len() as u64;
         several[index as usize]
     }
