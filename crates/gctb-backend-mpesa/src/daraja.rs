@@ -14,7 +14,7 @@ mod routes;
 
 use std::time::Duration;
 
-use gctb_backend::{Hold, Order, PaymentBackend, Refusal, Reply};
+use gctb_backend::{Deadline, Hold, Order, PaymentBackend, Refusal, Reply};
 use gctb_domain::paying::{Dedupe, Learnt, RailKind};
 use gctb_domain::{FinancialAddress, Money, RailKey};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -26,7 +26,7 @@ pub use callback::{Callback, CallbackError, Disagreement, PaymentNews};
 pub use routes::{Question, Route};
 
 use crate::amounts::{self, AmountRules};
-use crate::http::{Ended, Http};
+use crate::http::{Ended, Http, TOO_LATE};
 use crate::msisdn::{Msisdn, Numbering, Payees};
 use crate::settings::MpesaSettings;
 use crate::setup::{self, SetupError, usable};
@@ -241,8 +241,8 @@ impl Daraja {
     /// One POST with the token. Where the gateway refuses the token, it has looked at nothing else: the same body goes once
     /// more with a new one.
     async fn post(&self, path: &str, body: &[u8], originator: Option<&str>) -> Heard {
-        let deadline = Instant::now() + self.call_timeout;
-        let token = match self.token(deadline).await {
+        let deadline = Deadline::after(self.call_timeout);
+        let token = match self.token(deadline.at()).await {
             Ok(token) => token,
             Err(why) => return Heard::NoToken(why),
         };
@@ -251,7 +251,7 @@ impl Daraja {
             return first;
         }
         self.tokens.refused(&token).await;
-        match self.token(deadline).await {
+        match self.token(deadline.at()).await {
             Ok(token) => self.post_with(&token, path, body, originator, deadline).await,
             Err(why) => Heard::NoToken(why),
         }
@@ -263,8 +263,11 @@ impl Daraja {
         path: &str,
         body: &[u8],
         originator: Option<&str>,
-        deadline: Instant,
+        deadline: Deadline,
     ) -> Heard {
+        if deadline.is_over() {
+            return Heard::NotSent(TOO_LATE);
+        }
         let request = self
             .http
             .client()
@@ -273,7 +276,7 @@ impl Daraja {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(body.to_vec());
-        match self.http.call(request, deadline).await {
+        match self.http.call(request, deadline.at()).await {
             Ended::Answered(answer) => Heard::Said(answer::read(&answer, originator)),
             Ended::NotSent(why) => Heard::NotSent(why),
             Ended::Lost(why) => Heard::Lost(why),

@@ -15,6 +15,9 @@ use tokio::time::Instant;
 use crate::settings::MpesaSettings;
 use crate::setup::SetupError;
 
+/// Why nothing was sent although there is a token.
+pub(crate) const TOO_LATE: &str = "not sent: the call's time was over before there was a token";
+
 /// Makes calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {

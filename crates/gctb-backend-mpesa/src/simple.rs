@@ -6,7 +6,7 @@ mod answer;
 
 use std::time::Duration;
 
-use gctb_backend::{Hold, Order, PaymentBackend, Refusal, Reply};
+use gctb_backend::{Deadline, Hold, Order, PaymentBackend, Refusal, Reply};
 use gctb_domain::paying::{Dedupe, Learnt, RailKind};
 use gctb_domain::{FinancialAddress, Money};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::amounts::{AmountRules, whole_units};
 use crate::daraja::{SlowDown, refused};
-use crate::http::{Answer, Ended, Http};
+use crate::http::{Answer, Ended, Http, TOO_LATE};
 use crate::msisdn::Payees;
 use crate::settings::MpesaSettings;
 use crate::setup::{self, SetupError, usable};
@@ -103,8 +103,8 @@ impl Simple {
     }
 
     /// One deposit. Where the login is refused, the deposit was not looked at: the same goes once more after a new login.
-    async fn pay_within(&self, body: &[u8], deadline: Instant) -> Reply {
-        let token = match self.token(deadline).await {
+    async fn pay_within(&self, body: &[u8], deadline: Deadline) -> Reply {
+        let token = match self.token(deadline.at()).await {
             Ok(token) => token,
             Err(why) => return self.not_logged_in(why),
         };
@@ -112,7 +112,7 @@ impl Simple {
             Said::About(reply) => return reply,
             Said::LoginRefused => self.tokens.refused(&token).await,
         }
-        let token = match self.token(deadline).await {
+        let token = match self.token(deadline.at()).await {
             Ok(token) => token,
             Err(why) => return self.not_logged_in(why),
         };
@@ -125,7 +125,10 @@ impl Simple {
         }
     }
 
-    async fn send(&self, token: &Token, body: &[u8], deadline: Instant) -> Said {
+    async fn send(&self, token: &Token, body: &[u8], deadline: Deadline) -> Said {
+        if deadline.is_over() {
+            return Said::About(Reply::of(Learnt::NotSent, TOO_LATE));
+        }
         let request = self
             .http
             .client()
@@ -134,7 +137,7 @@ impl Simple {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json")
             .body(body.to_vec());
-        match self.http.call(request, deadline).await {
+        match self.http.call(request, deadline.at()).await {
             Ended::Answered(answer) => match read(&answer) {
                 Said::About(reply) => Said::About(self.at_ease(reply, &answer)),
                 Said::LoginRefused => Said::LoginRefused,
@@ -204,7 +207,7 @@ impl PaymentBackend for Simple {
 
     async fn pay(&self, order: &Order) -> Reply {
         match self.deposit(order) {
-            Ok(body) => self.pay_within(&body, Instant::now() + self.call_timeout).await,
+            Ok(body) => self.pay_within(&body, Deadline::after(self.call_timeout)).await,
             Err(refusal) => refused(refusal),
         }
     }

@@ -20,6 +20,7 @@ mod service;
 mod settings;
 mod world;
 
+pub use lease::Deadline;
 pub use rail::{Hold, Order, PaymentBackend, Refusal, Reply};
 pub use service::{BackendSettings, Listening, ServiceSettings, Surroundings, run};
 pub use settings::{RailSettings, UnusableRailSetting};

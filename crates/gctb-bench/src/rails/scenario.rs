@@ -58,12 +58,22 @@ pub(crate) struct Scenario {
 impl Scenario {
     /// All, in the order in which they are measured.
     pub(crate) const ALL: [Self; 6] = [
-        Self { rail: Rail::Simple, delay_ms: 0, name: "rail_mpesa_simple_0ms", limit: "" },
-        Self { rail: Rail::Simple, delay_ms: 50, name: "rail_mpesa_simple_50ms", limit: "" },
-        Self { rail: Rail::Daraja, delay_ms: 0, name: "rail_mpesa_daraja_0ms", limit: "" },
-        Self { rail: Rail::Daraja, delay_ms: 50, name: "rail_mpesa_daraja_50ms", limit: "" },
-        Self { rail: Rail::Mojaloop, delay_ms: 0, name: "rail_mojaloop_sdk_0ms", limit: "" },
-        Self { rail: Rail::Mojaloop, delay_ms: 50, name: "rail_mojaloop_sdk_50ms", limit: "" },
+        Self { rail: Rail::Simple, delay_ms: 0, name: "rail_mpesa_simple_0ms", limit: "both cores are used up" },
+        Self {
+            rail: Rail::Simple,
+            delay_ms: 50,
+            name: "rail_mpesa_simple_50ms",
+            limit: "800 calls under way, and lanes that wait for a commit between two windows",
+        },
+        Self { rail: Rail::Daraja, delay_ms: 0, name: "rail_mpesa_daraja_0ms", limit: "both cores are used up" },
+        Self { rail: Rail::Daraja, delay_ms: 50, name: "rail_mpesa_daraja_50ms", limit: "both cores are used up" },
+        Self { rail: Rail::Mojaloop, delay_ms: 0, name: "rail_mojaloop_sdk_0ms", limit: "both cores are used up" },
+        Self {
+            rail: Rail::Mojaloop,
+            delay_ms: 50,
+            name: "rail_mojaloop_sdk_50ms",
+            limit: "800 calls under way, two in turn for each payment",
+        },
     ];
 
     /// As it stands in the figures.
