@@ -218,7 +218,9 @@ impl System {
     /// Starts what is not running, all at once, and waits until it is ready.
     pub fn start_all(&mut self) {
         let wanted = Service::ALL.into_iter().filter(|service| self.options.deploys(*service));
-        let missing: Vec<Service> = wanted.filter(|service| !self.processes.contains_key(service)).collect();
+        let mut missing: Vec<Service> = wanted.filter(|service| !self.processes.contains_key(service)).collect();
+        // Before all others, which are set up with what it gives out: Daraja's certificate.
+        missing.extract_if(.., |service| *service == Service::Simulator).for_each(|first| self.start_service(first));
         for service in &missing {
             self.launch(*service);
         }
