@@ -179,7 +179,8 @@ mod tests {
             | Learnt::NotSent
             | Learnt::NotFound
             | Learnt::Duplicate
-            | Learnt::Nothing) => format!("{other:?}"),
+            | Learnt::Nothing
+            | Learnt::Unanswerable) => format!("{other:?}"),
         };
         let reason = verdict.reason.map(|reason| format!(" {}", reason.as_str())).unwrap_or_default();
         let hold = verdict.hold.map(|hold| format!(" hold {hold:?}")).unwrap_or_default();

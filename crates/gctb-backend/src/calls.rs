@@ -64,8 +64,13 @@ pub(crate) fn make<R: PaymentBackend>(world: &World<R>, batches: Vec<Calls>, lea
     if world.kind.two_phase {
         let (sends, others): (Vec<_>, Vec<_>) = numbered.into_iter().partition(|(_, call)| call.todo == Todo::Send);
         at_once(world, others, lease, Step::AsItSays, &mut replies);
+        let sends = match world.rail.handle_in_doubt() {
+            Some(name) => note_handles(world, &batches, named(sends, name), &mut replies),
+            None => sends,
+        };
         at_once(world, sends.clone(), lease, Step::Prepare, &mut replies);
-        let prepared = note_handles(world, &batches, sends, &mut replies);
+        let prepared = prepared(sends, &replies);
+        let prepared = note_handles(world, &batches, prepared, &mut replies);
         at_once(world, prepared, lease, Step::Pay, &mut replies);
     } else {
         at_once(world, numbered, lease, Step::AsItSays, &mut replies);
@@ -157,21 +162,29 @@ async fn one<R: PaymentBackend>(
     (number, Some(reply.unwrap_or_else(given_up)))
 }
 
-/// Notes what the rail calls the prepared payments, and gives those that may be paid now: the others are told as not sent.
+/// The payments, each called so.
+fn named(mut sends: Vec<(usize, Call)>, name: &str) -> Vec<(usize, Call)> {
+    sends.iter_mut().for_each(|(_, call)| call.order.handle = Some(name.to_owned()));
+    sends
+}
+
+/// Those that have the leave to pay, each with what the rail calls it.
+fn prepared(sends: Vec<(usize, Call)>, replies: &[Option<Reply>]) -> Vec<(usize, Call)> {
+    let ready = |(number, mut call): (usize, Call)| {
+        let reply = replies[number].as_ref().filter(|reply| reply.learnt == Learnt::Accepted)?;
+        call.order.handle = Some(reply.handle.clone()?);
+        Some((number, call))
+    };
+    sends.into_iter().filter_map(ready).collect()
+}
+
+/// Notes what payments are called at the rail, and gives those that may go on: the others are told as not sent.
 fn note_handles<R: PaymentBackend>(
     world: &World<R>,
     batches: &[Calls],
-    sends: Vec<(usize, Call)>,
+    mut prepared: Vec<(usize, Call)>,
     replies: &mut [Option<Reply>],
 ) -> Vec<(usize, Call)> {
-    let mut prepared: Vec<(usize, Call)> = Vec::new();
-    for (number, mut call) in sends {
-        let ready = replies[number].as_ref().filter(|reply| reply.learnt == Learnt::Accepted);
-        if let Some(handle) = ready.and_then(|reply| reply.handle.clone()) {
-            call.order.handle = Some(handle);
-            prepared.push((number, call));
-        }
-    }
     let mut first = 0;
     for batch in batches {
         let mine = first..first + batch.calls.len();
@@ -246,7 +259,7 @@ pub(crate) fn holds_payments(is_of_question: bool, reply: &Reply) -> Option<Hold
 }
 
 fn word(call: &Call, reply: Reply) -> Word {
-    let Reply { learnt, handle, rail_reference, reason, message, answered: _, hold: _, slow_down } = reply;
+    let Reply { learnt, handle, rail_reference, reason, message, answered: _, hold, slow_down } = reply;
     Word {
         seq: call.seq,
         attempt: call.attempt,
@@ -258,6 +271,7 @@ fn word(call: &Call, reply: Reply) -> Word {
         handle: handle.map(|handle| plain(&handle)),
         rail_reference: rail_reference.map(|reference| plain(&reference)),
         reason,
+        refuses_everybody: hold.is_some(),
         message: plain(&message),
         send_after: slow_down.unwrap_or_default(),
     }

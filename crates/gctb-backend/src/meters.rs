@@ -56,6 +56,7 @@ impl Meters {
             Learnt::NotSent => "not_sent",
             Learnt::NotFound => "not_found",
             Learnt::Duplicate => "duplicate",
+            Learnt::Unanswerable => "unanswerable",
             Learnt::Nothing => "nothing",
         };
         self.calls.add(1, &[KeyValue::new("call", call), KeyValue::new("learnt", learnt)]);

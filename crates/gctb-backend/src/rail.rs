@@ -83,7 +83,7 @@ impl Reply {
     /// A reply that says this alone. The rail has answered, unless nothing was learnt or sent.
     pub fn of(learnt: Learnt, message: impl Into<String>) -> Self {
         Self {
-            answered: !matches!(learnt, Learnt::NotSent | Learnt::Nothing),
+            answered: !matches!(learnt, Learnt::NotSent | Learnt::Nothing | Learnt::Unanswerable),
             learnt,
             handle: None,
             rail_reference: None,
@@ -113,6 +113,13 @@ pub trait PaymentBackend: Send + Sync + 'static {
     fn prepare(&self, order: &Order) -> impl Future<Output = Reply> + Send {
         let _ = order;
         async { Reply::of(Learnt::Accepted, "") }
+    }
+
+    /// What an attempt is called while it is prepared, on a two-phase rail of which it is not certain yet that preparing moves
+    /// no money. It is noted before [`PaymentBackend::prepare`] is called with it, so that an attempt whose answer was lost is
+    /// not taken for one that nobody paid: asked by it, the rail says [`Learnt::Unanswerable`]. None: it is certain.
+    fn handle_in_doubt(&self) -> Option<&'static str> {
+        None
     }
 
     /// Pays.

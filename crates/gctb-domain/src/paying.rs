@@ -52,6 +52,8 @@ pub enum Learnt {
     Duplicate,
     /// No answer, or one that nobody can read.
     Nothing,
+    /// It may have been paid, and there is nothing to ask by: the rail never told what it calls the attempt.
+    Unanswerable,
 }
 
 /// Who learnt it.
@@ -132,7 +134,7 @@ impl Evidence {
 
     const fn weight(self) -> u8 {
         match self.learnt {
-            Learnt::Nothing => 0,
+            Learnt::Nothing | Learnt::Unanswerable => 0,
             Learnt::NotSent => 1,
             Learnt::NotFound => 2,
             Learnt::Duplicate => 3,
@@ -207,6 +209,7 @@ fn word_of_the_owner(rules: Rules, rail: RailKind, standing: Standing, learnt: L
         Learnt::NotFound => not_found(rules, rail, standing),
         Learnt::Nothing if !rules.unknown => Decision::Record(News::Refused),
         Learnt::NotSent | Learnt::Duplicate | Learnt::Nothing => Decision::Unknown(ask(rail)),
+        Learnt::Unanswerable => Decision::Unknown(Next::Operator),
     }
 }
 
@@ -222,7 +225,8 @@ fn other_word(standing: Standing, learnt: Learnt, open: bool) -> Decision {
         | Learnt::NotSent
         | Learnt::NotFound
         | Learnt::Duplicate
-        | Learnt::Nothing => {
+        | Learnt::Nothing
+        | Learnt::Unanswerable => {
             if open {
                 Decision::Keep
             } else {
@@ -322,7 +326,14 @@ mod tests {
         assert_eq!(decided(sent(1), heard(REFUSED, 1, false)), Some(News::NotPaid));
         assert_eq!(decided(sent(2), heard(REFUSED, 2, false)), None, "something else may have been under way");
         assert_eq!(decided(sent(2), heard(REFUSED, 1, true)), None, "it was sent again since");
-        for learnt in [Learnt::Nothing, Learnt::NotSent, Learnt::NotFound, Learnt::Duplicate, Learnt::Accepted] {
+        for learnt in [
+            Learnt::Nothing,
+            Learnt::Unanswerable,
+            Learnt::NotSent,
+            Learnt::NotFound,
+            Learnt::Duplicate,
+            Learnt::Accepted,
+        ] {
             assert_eq!(decided(sent(1), heard(learnt, 1, true)), None, "{learnt:?} is no end");
         }
     }

@@ -301,6 +301,7 @@ fn word(news: &PaymentNews) -> Word {
         handle: reply.handle.clone(),
         rail_reference: reply.rail_reference.clone(),
         reason: reply.reason,
+        refuses_everybody: reply.hold.is_some(),
         message: reply.message.clone(),
         send_after: reply.slow_down.unwrap_or_default(),
     }

@@ -174,6 +174,7 @@ mod tests {
         assert!(why(Resolved::OtherAttempt(2)).contains("names attempt 1, and the ledger is at attempt 2"));
         let heard = Evidence {
             learnt: Learnt::Accepted,
+            refuses_everybody: false,
             at: chrono::DateTime::UNIX_EPOCH,
             sends: 1,
             quiet: false,

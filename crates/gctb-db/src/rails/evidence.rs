@@ -19,6 +19,8 @@ const WORDS_CHARS_MAX: usize = 200;
 pub struct Evidence {
     /// What.
     pub learnt: Learnt,
+    /// Whether the rail refused everybody at that moment.
+    pub refuses_everybody: bool,
     /// When it was heard.
     pub at: DateTime<Utc>,
     /// How many sends were counted when the rail was asked, or where nobody had asked, when it was heard.
@@ -39,11 +41,12 @@ impl Evidence {
 impl fmt::Display for Evidence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.learnt {
-            Learnt::Nothing => "no answer",
+            Learnt::Nothing | Learnt::Unanswerable => "no answer",
             Learnt::NotSent => "not sent",
             Learnt::NotFound => "not found",
             Learnt::Duplicate => "had before",
             Learnt::Accepted => "accepted",
+            Learnt::Refused { again: true } if self.refuses_everybody => "refused as everybody was",
             Learnt::Refused { again: true } => "refused",
             Learnt::Refused { again: false } => "refused for good",
             Learnt::Paid => "paid",
@@ -78,7 +81,7 @@ pub(super) struct EvidenceColumns {
 impl EvidenceColumns {
     pub(super) fn new(evidence: &Evidence, reason: Option<&str>) -> Self {
         Self {
-            evidence_kind: code(evidence.learnt),
+            evidence_kind: code(evidence.learnt, evidence.refuses_everybody),
             evidence_at: Some(evidence.at),
             evidence_sends: Some(evidence.sends),
             evidence_quiet: Some(evidence.quiet),
@@ -92,6 +95,7 @@ impl EvidenceColumns {
         let (Some(kind), Some(at)) = (self.evidence_kind, self.evidence_at) else { return Ok(None) };
         Ok(Some(Evidence {
             learnt: learnt(kind).ok_or(Abort::Unreadable("payment_ledger.evidence_kind"))?,
+            refuses_everybody: kind == REFUSED_AS_EVERYBODY,
             at,
             sends: self.evidence_sends.unwrap_or(0),
             quiet: self.evidence_quiet.unwrap_or(false),
@@ -100,14 +104,18 @@ impl EvidenceColumns {
     }
 }
 
+/// The number of a refusal that everybody gets.
+const REFUSED_AS_EVERYBODY: i16 = 8;
+
 /// The number that the database keeps. None: money that moved is never kept as evidence.
-const fn code(learnt: Learnt) -> Option<i16> {
+const fn code(learnt: Learnt, refuses_everybody: bool) -> Option<i16> {
     match learnt {
-        Learnt::Nothing => Some(1),
+        Learnt::Nothing | Learnt::Unanswerable => Some(1),
         Learnt::NotSent => Some(2),
         Learnt::NotFound => Some(3),
         Learnt::Duplicate => Some(4),
         Learnt::Accepted => Some(5),
+        Learnt::Refused { again: true } if refuses_everybody => Some(REFUSED_AS_EVERYBODY),
         Learnt::Refused { again: true } => Some(6),
         Learnt::Refused { again: false } => Some(7),
         Learnt::Paid | Learnt::Returned => None,
@@ -121,7 +129,7 @@ fn learnt(code: i16) -> Option<Learnt> {
         3 => Learnt::NotFound,
         4 => Learnt::Duplicate,
         5 => Learnt::Accepted,
-        6 => Learnt::Refused { again: true },
+        6 | REFUSED_AS_EVERYBODY => Learnt::Refused { again: true },
         7 => Learnt::Refused { again: false },
         _ => return None,
     })
@@ -133,22 +141,24 @@ mod tests {
 
     #[test]
     fn evidence_is_read_as_it_was_kept_and_its_words_are_cut() {
-        for kind in 1..=7 {
-            let learnt = learnt(kind).expect("a known number");
-            assert_eq!(code(learnt), Some(kind));
+        for kind in 1..=8 {
+            let (learnt, refuses_everybody) = (learnt(kind).expect("a known number"), kind == 8);
+            assert_eq!(code(learnt, refuses_everybody), Some(kind));
             let at = DateTime::UNIX_EPOCH;
-            let heard = Evidence { learnt, at, sends: 2, quiet: true, words: "ä".repeat(WORDS_CHARS_MAX + 1) };
+            let words = "ä".repeat(WORDS_CHARS_MAX + 1);
+            let heard = Evidence { learnt, refuses_everybody, at, sends: 2, quiet: true, words };
             let kept = EvidenceColumns::new(&heard, Some("rjct.x")).read();
             let kept = kept.ok().flatten().expect("it is read");
             assert_eq!(kept, Evidence { words: "ä".repeat(WORDS_CHARS_MAX), ..heard });
         }
-        assert_eq!((learnt(0), learnt(8)), (None, None));
+        assert_eq!((learnt(0), learnt(9)), (None, None));
     }
 
     #[test]
     fn evidence_says_what_was_heard_when_and_how() {
         let heard = Evidence {
             learnt: Learnt::Refused { again: true },
+            refuses_everybody: false,
             at: DateTime::UNIX_EPOCH,
             sends: 1,
             quiet: true,

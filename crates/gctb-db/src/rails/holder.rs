@@ -24,7 +24,7 @@ pub struct Holder {
     pub lease: Duration,
     /// How long after that the rail may still act on what it was sent.
     pub settle: Duration,
-    /// Most attempts of one instruction, from 1.
+    /// Most attempts of one instruction, from 1; those do not count that the rail refused with everybody's.
     pub attempts_max: i16,
     /// How long after an answer that decided nothing the rail is asked; doubled with each question.
     pub ask_after: Duration,
@@ -42,14 +42,14 @@ impl Holder {
         doubled(self.ask_after, asked).min(self.ask_after_max.max(self.ask_after))
     }
 
-    /// How long until the attempt after this one begins.
-    pub(super) fn retry_wait(&self, attempt: i16) -> Duration {
-        doubled(self.retry_after, attempt.saturating_sub(1))
+    /// How long until another attempt begins after so many that count.
+    pub(super) fn retry_wait(&self, counted: i16) -> Duration {
+        doubled(self.retry_after, counted.saturating_sub(1))
     }
 
     /// A refusal of the last attempt that there may be closes the instruction.
-    pub(super) fn closing(&self, news: News, attempt: i16) -> News {
-        if news == News::NotPaid && attempt >= self.attempts_max { News::Refused } else { news }
+    pub(super) fn closing(&self, news: News, counted: i16) -> News {
+        if news == News::NotPaid && counted >= self.attempts_max { News::Refused } else { news }
     }
 }
 

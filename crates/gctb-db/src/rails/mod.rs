@@ -61,6 +61,8 @@ pub struct Word {
     pub rail_reference: Option<String>,
     /// Why it was refused.
     pub reason: Option<ReasonCode>,
+    /// Whether the rail refuses everybody at the moment: such a refusal does not count against the payment's attempts.
+    pub refuses_everybody: bool,
     /// The rail's code and words.
     pub message: String,
     /// How long to wait before the next send, where the rail wants to be left alone.

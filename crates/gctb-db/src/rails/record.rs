@@ -2,7 +2,7 @@
 //! chunk, what is left for later, conflicts and exceptions are one commit.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -58,8 +58,12 @@ pub(super) fn record(
     for word in &told.words {
         judgement.judge(&readable(word), rows.get_mut(&word.seq.0))?;
     }
+    let told_of: BTreeSet<i32> = told.words.iter().map(|word| word.seq.0).collect();
     for seq in of_window {
         if let Some(row) = rows.get_mut(seq) {
+            if !told_of.contains(seq) {
+                row.was_not_asked();
+            }
             judgement.leave_to_somebody(row)?;
         }
     }
@@ -157,7 +161,7 @@ impl Judgement<'_> {
         }
         match decision {
             Decision::Record(news) => {
-                self.take(word, row, self.holder.closing(news, row.ledger.attempt))?;
+                self.take(word, row, self.holder.closing(news, row.attempts_counted(word.refuses_everybody)))?;
                 if news == News::Accepted {
                     // Also where the row says so already: nobody else will ask.
                     self.plan_question(row, false)?;
@@ -170,6 +174,9 @@ impl Judgement<'_> {
                     row.not_found = i16::try_from(standing.not_found).unwrap_or(i16::MAX);
                 }
                 self.take(word, row, News::Unknown)?;
+                if next == Next::Operator {
+                    row.is_explained(&word.message);
+                }
                 self.plan(next, word.send_after, row)
             }
             Decision::GiveBack if row.decided_by_evidence(self.holder)?.is_some() => {
@@ -194,10 +201,11 @@ impl Judgement<'_> {
     fn keep(&self, word: &Word, row: &mut RailRow, quiet: bool) -> Result<bool, Abort> {
         // Who cannot know how often it was sent speaks of all that is counted now.
         let sends = if word.sends > 0 { word.sends } else { row.sends };
-        let heard = Evidence { learnt: word.learnt, at: self.now, sends, quiet, words: word.message.clone() };
+        let Word { learnt, refuses_everybody, message, .. } = word.clone();
+        let heard = Evidence { learnt, refuses_everybody, at: self.now, sends, quiet, words: message };
         let outweighs = row.hear(&heard, word.reason.map(gctb_domain::ReasonCode::as_str))?;
         // That nothing was sent or learnt is no news of what was planned since.
-        Ok(outweighs && !matches!(word.learnt, Learnt::NotSent | Learnt::Nothing))
+        Ok(outweighs && !matches!(word.learnt, Learnt::NotSent | Learnt::Nothing | Learnt::Unanswerable))
     }
 
     fn plan(&mut self, next: Next, send_after: Duration, row: &mut RailRow) -> Result<(), Abort> {
@@ -242,7 +250,8 @@ impl Judgement<'_> {
             | Learnt::NotSent
             | Learnt::NotFound
             | Learnt::Duplicate
-            | Learnt::Nothing => Ok(wait),
+            | Learnt::Nothing
+            | Learnt::Unanswerable => Ok(wait),
         }
     }
 
@@ -263,7 +272,7 @@ impl Judgement<'_> {
                 // A row that was touched by the same commit before is one version further, not two.
                 row.ledger.version = before;
                 row.touch();
-                self.end_or_retry(row)?;
+                self.end_or_retry(word, row)?;
             }
             Taken::AlreadyKnown => {}
             Taken::Conflict { before: was, after, detail } => {
@@ -278,10 +287,13 @@ impl Judgement<'_> {
         Ok(())
     }
 
-    fn end_or_retry(&mut self, row: &mut RailRow) -> Result<(), Abort> {
+    fn end_or_retry(&mut self, word: &Word, row: &mut RailRow) -> Result<(), Abort> {
         let state = row.ledger.state()?;
         if state == LedgerState::NotPaid {
-            self.later.add(WorkKind::Retry, self.holder.retry_wait(row.ledger.attempt), row);
+            if word.refuses_everybody {
+                row.spare();
+            }
+            self.later.add(WorkKind::Retry, self.holder.retry_wait(row.attempts_counted(false)), row);
         } else if state.is_final() {
             row.is_done();
         }

@@ -6,7 +6,7 @@ use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
 use gctb_domain::paying::{Standing, by_evidence};
-use gctb_domain::{BatchId, BatchNo, Currency, LedgerState, Money, News, Seq};
+use gctb_domain::{BatchId, BatchNo, Currency, LedgerState, MAX_ATTEMPT, Money, News, Seq};
 use uuid::Uuid;
 
 use super::evidence::{EVIDENCE_COLUMNS, Evidence, EvidenceColumns};
@@ -44,6 +44,9 @@ pub(super) struct RailRow {
     heard: EvidenceColumns,
     #[diesel(sql_type = Nullable<Text>)]
     pub(super) past_attempts: Option<String>,
+    /// Attempts that do not count. None: each does.
+    #[diesel(sql_type = Nullable<SmallInt>)]
+    spared: Option<i16>,
     /// Whether nothing of the attempt can be under way.
     #[diesel(sql_type = Bool)]
     pub(super) quiet: bool,
@@ -153,6 +156,22 @@ impl RailRow {
         Ok(self.evidence()?.and_then(|heard| by_evidence(holder.kind, standing, heard.weighed())))
     }
 
+    /// A person who has to find out what became of it reads the last words about it, also where it was UNKNOWN before.
+    pub(super) fn is_explained(&mut self, words: &str) {
+        if self.ledger.message.as_deref() != Some(words) {
+            self.touch();
+            self.ledger.message = Some(words.to_owned());
+        }
+    }
+
+    /// A question that there was no time for uses up none of those that there may be.
+    pub(super) fn was_not_asked(&mut self) {
+        if self.asked > 0 {
+            self.touch();
+            self.asked -= 1;
+        }
+    }
+
     /// A send is counted, and its process is the owner for a lease.
     pub(super) fn begin_send(&mut self, holder: &Holder) {
         self.touch();
@@ -164,6 +183,21 @@ impl RailRow {
             self.rail_handle = None;
         }
         self.quiet_in_ms = Some(milliseconds(holder.lease + holder.settle));
+    }
+
+    /// How many of its attempts count, the present one only if it is not spared. Where no key is left for another one, no limit
+    /// is higher.
+    pub(super) fn attempts_counted(&self, is_spared: bool) -> i16 {
+        if self.ledger.attempt >= MAX_ATTEMPT {
+            return i16::MAX;
+        }
+        self.ledger.attempt - self.spared.unwrap_or(0) - i16::from(is_spared)
+    }
+
+    /// The present attempt was refused as everybody's was: it does not count.
+    pub(super) fn spare(&mut self) {
+        self.touch();
+        self.spared = Some(self.spared.unwrap_or(0).saturating_add(1));
     }
 
     /// The attempt goes to the past ones, and another one begins with a send.
@@ -216,7 +250,7 @@ pub(super) fn read(
     seqs.dedup();
     let sql = format!(
         "SELECT {LEDGER_COLUMNS}, batch_no, owner, payee_name, narrative, sends, not_found, asked, rail_handle, work_id,
-                {EVIDENCE_COLUMNS}, past_attempts,
+                {EVIDENCE_COLUMNS}, past_attempts, spared,
                 coalesce(quiet_at <= now(), true) AS quiet,
                 coalesce(ceil(extract(epoch FROM quiet_at - now()) * 1000)::bigint - $5, 0) AS leased_ms,
                 version AS version_before, state AS state_before, work_id AS work_before, NULL::bigint AS quiet_in_ms
@@ -251,13 +285,13 @@ fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stret
              not_found = u.not_found, rail_handle = u.rail_handle, past_attempts = u.past_attempts,
              work_id = u.work_id, asked = u.asked, evidence_kind = u.evidence_kind, evidence_at = u.evidence_at,
              evidence_sends = u.evidence_sends, evidence_quiet = u.evidence_quiet, evidence_reason = u.evidence_reason,
-             evidence = u.evidence, rail_reference = u.rail_reference, reason_code = u.reason_code, message = u.message,
+             evidence = u.evidence, spared = u.spared, rail_reference = u.rail_reference, reason_code = u.reason_code, message = u.message,
              quiet_at = coalesce(now() + u.quiet_in * interval '1 millisecond', l.quiet_at), changed_at = u.changed_at
          FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
-                     $25, $26)
+                     $25, $26, $27)
               AS u (seq, judged, version, state, attempt, owner, sends, not_found, rail_handle, past_attempts, work_id,
                     asked, evidence_kind, evidence_at, evidence_sends, evidence_quiet, evidence_reason, evidence,
-                    rail_reference, reason_code, message, quiet_in, changed_at)
+                    rail_reference, reason_code, message, quiet_in, changed_at, spared)
          WHERE l.batch_id = $1 AND l.seq BETWEEN $2 AND $3 AND l.seq = u.seq AND l.version = u.judged",
     )
     .bind::<SqlUuid, _>(batch.as_uuid())
@@ -286,6 +320,7 @@ fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stret
     .bind::<Array<Nullable<Text>>, _>(rows().map(|row| row.ledger.message.as_deref()).collect::<Vec<_>>())
     .bind::<Array<Nullable<BigInt>>, _>(rows().map(|row| row.quiet_in_ms).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(rows().map(|row| row.ledger.changed_at).collect::<Vec<_>>())
+    .bind::<Array<Nullable<SmallInt>>, _>(rows().map(|row| row.spared).collect::<Vec<_>>())
     .execute(connection)?;
     if updated < stretch.rows.len() { Err(Abort::Overtaken) } else { Ok(()) }
 }

@@ -67,9 +67,13 @@ impl<'a> Taking<'a> {
         row.touch();
         row.owner = Some(self.holder.owner);
         let (reason, words) = row.evidence_said();
-        tell(row, self.holder.closing(news, row.ledger.attempt), reason, &words)?;
+        let is_spared = row.evidence()?.is_some_and(|heard| heard.refuses_everybody);
+        tell(row, self.holder.closing(news, row.attempts_counted(is_spared)), reason, &words)?;
         if row.ledger.state()? == LedgerState::NotPaid {
-            self.later.add(WorkKind::Retry, self.holder.retry_wait(row.ledger.attempt), row);
+            if is_spared {
+                row.spare();
+            }
+            self.later.add(WorkKind::Retry, self.holder.retry_wait(row.attempts_counted(false)), row);
         } else {
             row.is_done();
         }
@@ -141,7 +145,9 @@ impl<'a> Taking<'a> {
                 row.is_done();
                 Ok(())
             }
-            ControlState::Open if may_try_again(row.standing()?, row.ledger.attempt, self.holder.attempts_max) => {
+            ControlState::Open
+                if may_try_again(row.standing()?, row.attempts_counted(false), self.holder.attempts_max) =>
+            {
                 row.next_attempt(self.holder);
                 self.hand_out(Todo::Send, row)
             }

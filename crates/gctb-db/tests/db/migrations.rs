@@ -6,7 +6,8 @@ use gctb_db::SchemaState;
 use crate::world::count;
 
 /// What takes each migration back, the youngest first.
-const DOWN: [&str; 8] = [
+const DOWN: [&str; 9] = [
+    include_str!("../../../../migrations/00000000000009_attempts_spared/down.sql"),
     include_str!("../../../../migrations/00000000000008_rails_that_add_up/down.sql"),
     include_str!("../../../../migrations/00000000000007_called_rails/down.sql"),
     include_str!("../../../../migrations/00000000000006_leaner_payments/down.sql"),

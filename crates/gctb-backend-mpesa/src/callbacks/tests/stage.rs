@@ -185,6 +185,7 @@ impl Stage {
             handle: Some(format!("AG_{seq}")),
             rail_reference: None,
             reason: None,
+            refuses_everybody: false,
             message: "a lane's word".to_owned(),
             send_after: Duration::ZERO,
         };

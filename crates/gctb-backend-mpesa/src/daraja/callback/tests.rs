@@ -172,7 +172,7 @@ fn a_callback_that_cannot_be_believed_moves_nothing() {
     }
     let large = " ".repeat(70_000);
     assert_eq!(news_of_text(Route::PaymentResult, &large).expect_err("large"), CallbackError::TooLarge);
-    let deep = "[".repeat(60_000);
+    let deep = "[".repeat(16_000);
     assert_eq!(news_of_text(Route::PaymentResult, &deep).expect_err("deep"), CallbackError::Malformed);
 }
 

@@ -7,6 +7,7 @@ mod handles;
 mod operators;
 mod poison;
 mod questions;
+mod spared;
 mod who_acts;
 mod work;
 
@@ -56,6 +57,7 @@ fn word(seq: i32, learnt: Learnt) -> Word {
         handle: None,
         rail_reference: (learnt == Learnt::Paid).then(|| format!("rail-{seq}")),
         reason: None,
+        refuses_everybody: false,
         message: "in the rail's words".to_owned(),
         send_after: NONE,
     }
