@@ -121,6 +121,15 @@ impl Answer {
             || self.says("Invalid fulfilment")
     }
 
+    /// Whether the adapter says that it stopped before the transfer.
+    pub(crate) fn stopped_before_the_transfer(&self) -> bool {
+        !self.shows_a_transfer()
+            && (self.says("Timeout resolving payee")
+                || self.says("Timeout requesting quote")
+                || self.says("Got an error response resolving party")
+                || self.says("Got an error response requesting quote"))
+    }
+
     /// Whether the adapter has no transfer of this id.
     pub(crate) fn has_no_state(&self) -> bool {
         self.says("No cached data found")

@@ -1,5 +1,6 @@
 //! The Mojaloop rail for the backend kit: two phases, each a call or two of the SDK scheme adapter.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gctb_backend::{Order, PaymentBackend, Refusal, Reply};
@@ -19,12 +20,21 @@ use crate::settings::{MojaloopSettings, PayerSettings, UnusableSetting};
 /// The transfer is named by the adapter, in its first answer; it keeps no memory of our own key. So this rail relies on
 /// the kit: [`PaymentBackend::pay`] is called with the handle that [`PaymentBackend::prepare`] gave, **after that
 /// handle was recorded**. An order without a handle was therefore never accepted by anybody.
+///
+/// That holds for an adapter that waits for an acceptance, which is not what it does by default. Until this process has
+/// seen it wait, each attempt is named [`IN_DOUBT`] before it is posted: what becomes of one whose answer is lost then,
+/// nobody but a person finds out.
 pub struct MojaloopRail {
     adapter: Adapter,
     payer: PayerSettings,
     parties: PartyRules,
     fees: FeeLimits,
+    /// Whether the adapter was seen to wait for an acceptance.
+    pub(crate) waits: AtomicBool,
 }
+
+/// What an attempt is called that was posted before the adapter was seen to wait for an acceptance. No transferId.
+const IN_DOUBT: &str = "in doubt: posted to an adapter that was not seen to wait";
 
 /// Why there is no rail.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +71,7 @@ impl MojaloopRail {
             payer: settings.payer.clone(),
             parties: PartyRules::compile(&settings.party)?,
             fees: FeeLimits(settings.fees.limits()?),
+            waits: AtomicBool::new(false),
         })
     }
 
@@ -85,13 +96,24 @@ impl PaymentBackend for MojaloopRail {
         self.parties.party(to).map(|_| ())
     }
 
+    fn handle_in_doubt(&self) -> Option<&'static str> {
+        (!self.waits.load(Ordering::Relaxed)).then_some(IN_DOUBT)
+    }
+
     async fn prepare(&self, order: &Order) -> Reply {
         let request = match Transfer::of(order, &self.payer, &self.parties) {
             Ok(request) => request,
             Err(refusal) => return refused(refusal.reason, refusal.message),
         };
         let deadline = self.adapter.deadline();
-        let prepared = reading::prepared(&self.adapter.post(&request, deadline).await, order, &self.fees);
+        let posted = self.adapter.post(&request, deadline).await;
+        if reading::waits(&posted) {
+            self.waits.store(true, Ordering::Relaxed);
+        }
+        let prepared = reading::prepared(&posted, order, &self.fees);
+        // Only an attempt that was named so beforehand can be left in doubt: nobody would know otherwise.
+        let is_in_doubt = order.handle.as_deref() == Some(IN_DOUBT);
+        let prepared = if is_in_doubt { reading::in_doubt(prepared, &posted) } else { prepared };
         let Some(transfer_id) = prepared.to_fence else { return prepared.reply };
         // The adapter waits for an acceptance that nobody will send. That it is told so is tidiness: the verdict stands
         // whatever becomes of it, unless it turns out that the adapter went on by itself.
@@ -104,7 +126,9 @@ impl PaymentBackend for MojaloopRail {
     async fn pay(&self, order: &Order) -> Reply {
         let transfer_id = match handle(order) {
             Handle::Known(transfer_id) => transfer_id,
-            Handle::Missing => return Reply::of(Learnt::NotSent, "mojaloop: no transfer was prepared"),
+            Handle::Missing | Handle::InDoubt => {
+                return Reply::of(Learnt::NotSent, "mojaloop: no transfer was prepared");
+            }
             Handle::Malformed => return malformed(),
         };
         let accept = Acceptance { accept_quote: true };
@@ -119,6 +143,7 @@ impl PaymentBackend for MojaloopRail {
         let transfer_id = match handle(order) {
             Handle::Known(transfer_id) => transfer_id,
             Handle::Missing => return Reply::of(Learnt::NotFound, "mojaloop: no transfer was prepared"),
+            Handle::InDoubt => return in_doubt(),
             Handle::Malformed => return malformed(),
         };
         let get = self.adapter.get(transfer_id, self.adapter.deadline()).await;
@@ -129,6 +154,7 @@ impl PaymentBackend for MojaloopRail {
         let transfer_id = match handle(order) {
             Handle::Known(transfer_id) => transfer_id,
             Handle::Missing => return refused_again("mojaloop: no transfer was prepared, so none can be accepted"),
+            Handle::InDoubt => return in_doubt(),
             Handle::Malformed => return malformed(),
         };
         let deadline = self.adapter.deadline();
@@ -150,6 +176,8 @@ impl PaymentBackend for MojaloopRail {
 enum Handle<'a> {
     /// No answer of `prepare` was recorded.
     Missing,
+    /// It was posted to an adapter that may have paid at once, and its answer was not recorded.
+    InDoubt,
     /// One that was recorded and cannot be the adapter's: nothing follows from it.
     Malformed,
     Known(&'a str),
@@ -158,9 +186,14 @@ enum Handle<'a> {
 fn handle(order: &Order) -> Handle<'_> {
     match order.handle.as_deref() {
         None => Handle::Missing,
+        Some(IN_DOUBT) => Handle::InDoubt,
         Some(handle) if is_transfer_id(handle) => Handle::Known(handle),
         Some(_) => Handle::Malformed,
     }
+}
+
+fn in_doubt() -> Reply {
+    Reply::of(Learnt::Unanswerable, format!("mojaloop: {}", reading::MAY_ACCEPT_BY_ITSELF))
 }
 
 fn malformed() -> Reply {

@@ -1,7 +1,8 @@
 //! What each step's answer teaches: pure functions from how a call ended to a [`Reply`].
 //!
-//! Preparing moves no money, so a missing answer there is "not sent". From the acceptance on, everything that is not a
-//! definite word about this very transfer is [`Learnt::Nothing`] (invariant I3). An inquiry never says "not sent": the
+//! Preparing moves no money where the adapter waits for an acceptance, so a missing answer there is "not sent"; of an
+//! adapter that was not seen to wait yet it is in doubt. From the acceptance on, everything that is not a definite word
+//! about this very transfer is [`Learnt::Nothing`] (invariant I3). An inquiry never says "not sent": the
 //! question may not have been, the payment may.
 
 use gctb_backend::{Hold, Order, Reply};
@@ -15,6 +16,9 @@ use crate::quote::FeeLimits;
 
 const ACCEPTS_BY_ITSELF: &str =
     "mojaloop: the adapter accepts quotes by itself; it must run with AUTO_ACCEPT_QUOTES=false";
+/// What is said of an attempt that was posted to an adapter that was not seen to wait for an acceptance.
+pub(crate) const MAY_ACCEPT_BY_ITSELF: &str = "the adapter was not seen to wait for an acceptance yet, and may have paid: \
+     look for the payment's key in its homeTransactionId";
 const OTHER_TRANSFER: &str = "mojaloop: the answer is about another transfer";
 
 /// What `POST /transfers` taught, and whether a quote lies at the adapter that must be refused there.
@@ -71,6 +75,45 @@ pub(crate) fn inquired(exchange: &Exchange, transfer_id: &str) -> Reply {
             Some(answer) if answered.is_success() => looked_up(answer, transfer_id),
             Some(answer) => error(answered, answer, Stage::Inquiry, Learnt::Nothing),
         },
+    }
+}
+
+/// Whether the adapter waits for an acceptance: then it moves no money before.
+pub(crate) fn waits(exchange: &Exchange) -> bool {
+    matches!(exchange, Exchange::Answered(answered) if answered.is_success()
+        && answered.json().and_then(Answer::current_state) == Some(CurrentState::WaitingForQuote))
+}
+
+/// What `POST /transfers` taught of an adapter that was not seen to wait for an acceptance: it may accept quotes by
+/// itself, as it does where nobody told it otherwise, and then what got no good answer may have been paid.
+pub(crate) fn in_doubt(prepared: Prepared, exchange: &Exchange) -> Prepared {
+    let Prepared { reply, to_fence } = prepared;
+    let is_open = matches!(reply.learnt, Learnt::NotSent | Learnt::Refused { again: true });
+    if !is_open || nobody_was_paid(exchange) {
+        return Prepared { reply, to_fence };
+    }
+    // The transfer's own name is as good as an answer: one can ask by it.
+    let learnt = if reply.handle.is_some() { Learnt::Nothing } else { Learnt::Unanswerable };
+    let message = format!("{}; {MAY_ACCEPT_BY_ITSELF}", reply.message);
+    Prepared { reply: Reply { learnt, reason: None, message, ..reply }, to_fence }
+}
+
+/// Whether this answer to `POST /transfers` shows that nobody was paid, however the adapter is set up.
+fn nobody_was_paid(exchange: &Exchange) -> bool {
+    let Exchange::Answered(answered) = exchange else { return matches!(exchange, Exchange::NotConnected) };
+    match answered.json() {
+        // Turned away unread.
+        None => matches!(answered.status, 400 | 401 | 403 | 404 | 405 | 429),
+        Some(answer) if answered.is_success() => {
+            !matches!(answer.current_state(), Some(CurrentState::ErrorOccurred) | None)
+        }
+        Some(answer) => {
+            let definite =
+                |code: String| matches!(codes::verdict(&code, Stage::Transfer).learnt, Learnt::Refused { .. });
+            answered.status == 400
+                || answer.stopped_before_the_transfer()
+                || (answered.status != 504 && answer.code().is_some_and(definite))
+        }
     }
 }
 

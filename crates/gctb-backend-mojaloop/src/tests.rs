@@ -4,6 +4,7 @@
 mod asking;
 mod conformance;
 mod connection;
+mod doubting;
 mod fencing;
 mod paying;
 mod play;

@@ -2,11 +2,12 @@
 
 use gctb_events::Outgoing;
 use gctb_system_tests::equation::assert_all_ended;
-use gctb_system_tests::rails::Rail;
 use gctb_system_tests::rails::trial::Trial;
+use gctb_system_tests::rails::{Book, Payee, Rail, Verdict, judge};
 use gctb_system_tests::system::PATIENCE;
-use gctb_system_tests::{Batch, Item, Options, System};
+use gctb_system_tests::{Batch, Item, Options, Service, System, http};
 use gctb_testkit::eventually_within;
+use serde_json::{Value, json};
 
 /// Payments of one trial, and disturbances beside the two replays.
 const SIZE: (u64, usize) = (1_000, 3);
@@ -64,4 +65,34 @@ fn i2_a_message_that_comes_twice_in_one_poll_is_paid_once() {
     system.wait_until_finished();
     assert_all_ended(&system);
     assert!(system.entries(backend, "already_known") >= 20, "both messages were handled");
+}
+
+/// The adapter's default, which nobody has corrected: it pays when it is asked for a quote. Its first answer gets lost, and so does the
+/// process that waits for it; whoever comes next finds an adapter that waits as it should.
+#[test]
+fn i2_i3_what_an_adapter_may_have_paid_before_it_was_seen_to_wait_is_a_persons_and_never_sent_again() {
+    let test = "i2_i3_what_an_adapter_may_have_paid_before_it_was_seen_to_wait_is_a_persons_and_never_sent_again";
+    let rail = Rail::Mojaloop;
+    let options = Options { rail: Some(rail), route_to: rail.backend(), ..Options::default() };
+    let Some(mut system) = System::start(test, options) else { return };
+    let lost = json!({ "rail": rail.book(), "stage": "prepare", "fault": "hang_after" });
+    set_faults(&system, &json!({ "mojaloop": { "auto_accept_quotes": true }, "rules": [lost] }));
+    let payees = rail.payees(1, 20);
+    system.submit(Batch::of(payees.iter().map(|payee: &Payee| payee.item.clone()).collect()));
+    eventually_within(PATIENCE, "the first payment", || (Book::of(&system).sum().0 > 0).then_some(()));
+    system.kill_9(rail.service());
+    set_faults(&system, &json!({}));
+    system.launch(rail.service());
+    system.wait_for_ledger("7", payees.len() - 1);
+    let waiting = eventually_within(PATIENCE, "a payment that waits for a person", || {
+        let listed = system.gctb(&["payments", "unknown", "--json"]);
+        let waiting: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        waiting.into_iter().next()
+    });
+    assert!(waiting["message"].as_str().expect("words").contains("homeTransactionId"), "{waiting}");
+    assert_eq!(judge(&system, rail, &payees), Verdict { paid: payees.len() as u64 - 1, not_paid: 0, unknown: 1 });
+}
+
+fn set_faults(system: &System, faults: &Value) {
+    http::put(&system.url(Service::Simulator, "/control/faults"), faults);
 }

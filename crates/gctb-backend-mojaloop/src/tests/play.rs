@@ -48,8 +48,15 @@ impl Play {
     }
 }
 
-/// A rail that calls the adapter at `url`, allows 2.50 KES of fees and waits no longer than `deadline` for a step.
+/// A rail that has seen the adapter at `url` wait for an acceptance.
 pub(super) fn rail(url: &str, deadline: Duration) -> MojaloopRail {
+    let rail = fresh_rail(url, deadline);
+    rail.waits.store(true, std::sync::atomic::Ordering::Relaxed);
+    rail
+}
+
+/// A rail that calls the adapter at `url`, allows 2.50 KES of fees and waits no longer than `deadline` for a step.
+pub(super) fn fresh_rail(url: &str, deadline: Duration) -> MojaloopRail {
     let mut settings = defaults();
     settings.adapter.url = url.to_owned();
     settings.adapter.connect_timeout = deadline / 2;
