@@ -5,8 +5,11 @@
 
 use crate::ledger::{LedgerState, News};
 
+mod handles;
 #[cfg(test)]
 mod model;
+
+pub use handles::{Naming, handle_after};
 
 /// What a rail does with a second request under a key that it has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -167,6 +170,12 @@ struct Rules {
     asked_in: bool,
     /// A rail that answers nothing is not asked for ever.
     questions_end: bool,
+    /// What was noted in its window is what an attempt is called, whatever it was called before.
+    noted: bool,
+    /// A send forgets the handle of the preparation before it.
+    forgets: bool,
+    /// Only its owner gives an attempt another handle than it has.
+    renames: bool,
 }
 
 impl Rules {
@@ -178,6 +187,9 @@ impl Rules {
         contradiction: true,
         asked_in: true,
         questions_end: true,
+        noted: true,
+        forgets: true,
+        renames: true,
     };
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
-use gctb_domain::paying::{Bearer, Decision, Learnt, Next, decide};
+use gctb_domain::paying::{Bearer, Decision, Learnt, Naming, Next, decide};
 use gctb_domain::{BatchId, LedgerState, News, RailKey};
 use uuid::Uuid;
 
@@ -153,11 +153,8 @@ impl Judgement<'_> {
         let is_owner = row.owner == Some(self.holder.owner) && self.in_hand;
         let bearer = if is_owner { Bearer::Owner } else { Bearer::Other };
         let decision = decide(self.holder.kind, standing, word.learnt, bearer);
-        // Only who owns the attempt may give it another name than it has.
-        let renames = is_owner && row.rail_handle != word.handle;
-        if let Some(handle) = word.handle.as_ref().filter(|_| renames || row.rail_handle.is_none()) {
-            row.touch();
-            row.rail_handle = Some(handle.clone());
+        if let Some(handle) = &word.handle {
+            row.name(Naming::Said(handle.clone(), bearer));
         }
         match decision {
             Decision::Record(news) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{QueryableByName, RunQueryDsl};
-use gctb_domain::paying::{Standing, by_evidence};
+use gctb_domain::paying::{Naming, Standing, by_evidence, handle_after};
 use gctb_domain::{BatchId, BatchNo, Currency, LedgerState, MAX_ATTEMPT, Money, News, Seq};
 use uuid::Uuid;
 
@@ -156,6 +156,15 @@ impl RailRow {
         Ok(self.evidence()?.and_then(|heard| by_evidence(holder.kind, standing, heard.weighed())))
     }
 
+    /// From now on the rail is asked about it by the handle that follows from this.
+    pub(super) fn name(&mut self, naming: Naming<String>) {
+        let handle = handle_after(self.rail_handle.clone(), naming);
+        if handle != self.rail_handle {
+            self.touch();
+            self.rail_handle = handle;
+        }
+    }
+
     /// A person who has to find out what became of it reads the last words about it, also where it was UNKNOWN before.
     pub(super) fn is_explained(&mut self, words: &str) {
         if self.ledger.message.as_deref() != Some(words) {
@@ -178,10 +187,7 @@ impl RailRow {
         self.owner = Some(holder.owner);
         self.sends = self.sends.saturating_add(1);
         self.asked = 0;
-        if holder.kind.two_phase {
-            // It is prepared anew: a handle that is left over would be asked about, and fenced, instead of what was paid.
-            self.rail_handle = None;
-        }
+        self.name(Naming::Send(holder.kind));
         self.quiet_in_ms = Some(milliseconds(holder.lease + holder.settle));
     }
 

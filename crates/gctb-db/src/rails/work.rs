@@ -9,6 +9,7 @@ use std::time::Duration;
 use diesel::pg::PgConnection;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, SmallInt, Text, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
+use gctb_domain::paying::Naming;
 use gctb_domain::{BackendName, BatchId};
 use uuid::Uuid;
 
@@ -145,9 +146,8 @@ impl Window {
         }
         let place = self.seqs.iter().position(|seq| *seq == row.ledger.seq);
         let noted = place.zip(self.handles.as_ref()).and_then(|(place, handles)| handles.get(place));
-        if let Some(handle) = noted.filter(|handle| !handle.is_empty() && row.rail_handle.as_ref() != Some(*handle)) {
-            row.touch();
-            row.rail_handle = Some(handle.clone());
+        if let Some(handle) = noted.filter(|handle| !handle.is_empty()) {
+            row.name(Naming::Noted(handle.clone()));
         }
     }
 }

@@ -1,9 +1,9 @@
 //! The rails of the model: what they can do, what they make of a request, and what may be heard of them.
 //!
-//! They know nothing of the ledger, but for what a question is asked by.
+//! They know nothing of the ledger, but for whether a request was repeated.
 
+use super::Instruction;
 use super::world::{Doing, Key, Word, World, add, take};
-use super::{Instruction, backend_of_lane};
 use crate::paying::{Dedupe, Learnt, RailKind};
 
 /// The rails that are told apart.
@@ -51,26 +51,25 @@ impl Rail {
 impl Instruction {
     /// What a lane may hear about its attempt: as an answer to a send, or to a question.
     pub(super) fn heard(self, world: &World, lane: usize) -> Vec<Learnt> {
-        let (attempt, is_answer) = match world.lanes[lane] {
-            Doing::AwaitAnswer(attempt, _) => (attempt, true),
-            Doing::Ask(attempt, _) => (attempt, false),
-            Doing::Nothing | Doing::Note(..) | Doing::Send(..) | Doing::Fence(..) | Doing::Tell(_) => {
+        let (call, is_answer) = match world.lanes[lane] {
+            Doing::AwaitAnswer(call) => (call, true),
+            Doing::Ask(call) => (call, false),
+            Doing::Nothing | Doing::Prepare(_) | Doing::Send(_) | Doing::Fence(_) | Doing::Tell(_) => {
                 return Vec::new();
             }
         };
-        let key = (backend_of_lane(lane), attempt);
+        let key = call.key(lane);
         let mut heard = vec![Learnt::Nothing];
         if !is_answer && self.rail == Rail::Silent {
             return heard;
         }
-        if !is_answer && self.rail == Rail::TwoPhase && !world.row.is_some_and(|row| row.named) {
-            // There is nothing to ask by; and what has no handle was accepted by nobody.
-            heard.push(Learnt::Refused { again: true });
-            return heard;
+        if !is_answer && self.rail == Rail::TwoPhase && call.handle.is_none() {
+            // There is nothing to ask by.
+            return vec![Learnt::NotFound];
         }
         let dedupes = self.rail.kind().dedupes != Dedupe::Never;
         let hides = self.rail == Rail::ContradictsItself || self.rail == Rail::Folder;
-        let repeated = world.row.is_some_and(|row| row.attempt == attempt && row.sends > 1);
+        let repeated = world.row.is_some_and(|row| row.attempt == call.attempt && row.sends > 1);
         if world.paid.contains(&key) {
             let says_so = if is_answer { self.rail != Rail::ContradictsItself || !repeated } else { !hides };
             heard.extend(says_so.then_some(Learnt::Paid));
@@ -90,16 +89,18 @@ impl Instruction {
 
     /// What a lane has learnt, with what the ledger needs to judge it.
     pub(super) fn word(world: &World, lane: usize, learnt: Learnt) -> Option<Word> {
-        let (attempt, sends, is_asked) = match world.lanes[lane] {
+        let (of, is_asked) = match world.lanes[lane] {
             // The answer to a send may be older than what happened since.
-            Doing::AwaitAnswer(attempt, sends) => (attempt, sends, false),
-            Doing::Ask(attempt, sends) => (attempt, sends, true),
-            Doing::Nothing | Doing::Note(..) | Doing::Send(..) | Doing::Fence(..) | Doing::Tell(_) => return None,
+            Doing::Prepare(call) | Doing::Send(call) | Doing::AwaitAnswer(call) => (call, false),
+            Doing::Ask(call) | Doing::Fence(call) => (call, true),
+            Doing::Nothing | Doing::Tell(_) => return None,
         };
-        let key = (backend_of_lane(lane), attempt);
-        let quiet = is_asked && world.is_quiet(key);
-        let fenced = is_asked && world.impossible.contains(&key);
-        Some(Word { attempt, learnt, sends, quiet, fenced })
+        let key = of.key(lane);
+        let quiet = is_asked && world.is_quiet(key.backend, key.attempt);
+        // What was never prepared, as far as the ledger knows, can be accepted by nobody.
+        let has_nothing_to_fence = matches!(world.lanes[lane], Doing::Fence(_)) && of.handle.is_none();
+        let fenced = is_asked && (world.impossible.contains(&key) || has_nothing_to_fence);
+        Some(Word { of, learnt, quiet, fenced })
     }
 
     pub(super) fn rail_pays(self, world: &mut World, key: Key) {

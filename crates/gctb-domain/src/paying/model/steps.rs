@@ -1,16 +1,17 @@
 //! What the writers of the ledger do in the model, step by step as `gctb-db` does it: who may act, what is recorded of a word,
 //! what is planned, and what is done about work that came due.
 
-use super::world::{Doing, Row, Word, Work, World};
+use super::world::{Call, Doing, Handle, Row, Word, Work, World};
 use super::{ASKS_MAX, BUSY_MAX, Happens, Instruction, UNDER_WAY_MAX, backend_of, backend_of_lane, process_of};
 use crate::ledger::{LedgerState, News};
+use crate::paying::handles::handle_after_by;
 use crate::paying::*;
 
 impl Instruction {
     /// Writes what was learnt: by a lane, whose window ends with it, or from a callback that reached this process.
     pub(super) fn tell(self, world: &mut World, process: usize, lane: Option<usize>, word: Word) {
         let Some(mut row) = world.row else { return };
-        let ended = lane.filter(|lane| world.ends_window(*lane, &mut row));
+        let ended = lane.filter(|lane| self.ends_window(world, *lane, &mut row));
         let is_ours = row.backend == backend_of(process) || !self.writers.own_row;
         if is_ours {
             let in_hand = lane.is_none() || ended.is_some() || !self.writers.in_hand;
@@ -31,19 +32,21 @@ impl Instruction {
         ended: Option<usize>,
         word: Word,
     ) {
-        let Word { attempt, learnt, .. } = word;
+        let Word { of: Call { attempt, sends, handle }, learnt, .. } = word;
         // What is not about the row's attempt is about an earlier one, which is closed; only money is news of it.
         if row.attempt != attempt && learnt != Learnt::Paid && self.rules.owner {
             return;
         }
         let is_about_now = row.attempt == attempt;
-        let quiet = word.quiet && in_hand && word.sends == row.sends && world.is_quiet((row.backend, attempt));
+        let quiet = word.quiet && in_hand && sends == row.sends && world.is_quiet(row.backend, attempt);
         let counts = quiet && learnt == Learnt::NotFound;
         let not_found = (row.not_found + u16::from(counts)).min(NOT_FOUND_MAX);
         let state = if self.writers.from_state { row.state } else { LedgerState::Claimed };
         let standing = Standing { state, sends: row.sends, not_found, quiet, fenced: word.fenced };
         let is_owner = row.owner == Some(process) && in_hand && is_about_now;
         let bearer = if is_owner { Bearer::Owner } else { Bearer::Other };
+        let named = handle.filter(|_| is_about_now).map(|handle| Naming::Said(handle, bearer));
+        named.into_iter().for_each(|naming| self.name(row, naming));
         match decide_by(self.rules, self.rail.kind(), standing, learnt, bearer) {
             Decision::Record(news) => {
                 row.state = state;
@@ -56,14 +59,14 @@ impl Instruction {
                 row.state = state;
                 row.not_found = not_found;
                 row.take(News::Unknown);
-                Self::plan(world, row, ended, next);
+                self.plan(world, row, ended, next);
             }
             Decision::GiveBack => {
                 row.sends = row.sends.saturating_sub(1);
-                Self::plan(world, row, ended, Next::SendAgain);
+                self.plan(world, row, ended, Next::SendAgain);
             }
             Decision::Keep => {
-                let heard = Evidence { learnt, sends: word.sends, quiet };
+                let heard = Evidence { learnt, sends, quiet };
                 let is_refusal = matches!(learnt, Learnt::Refused { .. });
                 let says_more = is_refusal && row.evidence.is_none_or(|before| heard.outweighs(before));
                 if is_refusal && row.evidence.is_none_or(|before| heard.replaces(before)) {
@@ -75,20 +78,52 @@ impl Instruction {
         }
     }
 
+    /// Gives the attempt the handle by which it is known from now on.
+    fn name(self, row: &mut Row, naming: Naming<Handle>) {
+        row.handle = handle_after_by(self.rules, row.handle, naming);
+    }
+
+    /// What is noted in a window goes to the row that it looks after.
+    fn name_by_its_window(self, world: &World, row: &mut Row) {
+        if let Work::Window(lane) = row.work
+            && let Some(noted) = world.noted[lane]
+        {
+            self.name(row, Naming::Noted(noted));
+        }
+    }
+
+    /// Ends the work of a lane's window. Whether it was still there.
+    fn ends_window(self, world: &mut World, lane: usize, row: &mut Row) -> bool {
+        if row.work == Work::Window(lane) {
+            self.name_by_its_window(world, row);
+        }
+        world.noted[lane] = None;
+        std::mem::replace(&mut world.in_hand[lane], false)
+    }
+
+    /// A send is counted, and its lease begins.
+    pub(super) fn begins_to_send(self, world: &mut World, lane: usize, row: &mut Row) {
+        row.sends = (row.sends + 1).min(3);
+        row.asked = 0;
+        row.lease = Some(lane);
+        self.name(row, Naming::Send(self.rail.kind()));
+        let call = Call { handle: None, ..row.call() };
+        let doing = if self.rail.kind().two_phase { Doing::Prepare } else { Doing::Send };
+        world.hands_out(lane, row, doing(call));
+    }
+
     pub(super) fn by_evidence(self, world: &World, row: &Row) -> Option<News> {
         by_evidence_by(self.rules, self.rail.kind(), world.standing(row), row.evidence?)
     }
 
-    pub(super) fn plan(world: &World, row: &mut Row, ended: Option<usize>, next: Next) {
+    pub(super) fn plan(self, world: &World, row: &mut Row, ended: Option<usize>, next: Next) {
         let work = match next {
             Next::Ask => return Self::plan_question(world, row, ended, false),
             Next::SendAgain => Work::Send,
             Next::Fence => Work::Fence,
             Next::Operator => Work::Operator,
         };
-        if let Work::Window(lane) = row.work {
-            row.named |= world.noted[lane];
-        }
+        self.name_by_its_window(world, row);
         row.work = work;
     }
 
@@ -117,10 +152,10 @@ impl Instruction {
 
     pub(super) fn take_up(self, world: &mut World, mut row: Row, lane: usize) {
         if let Work::Window(owner) = row.work {
-            world.ends_window(owner, &mut row);
+            self.ends_window(world, owner, &mut row);
         }
         let dedupes = self.rail.kind().dedupes != Dedupe::Never && !self.rail.kind().two_phase;
-        let quiet = world.is_quiet((row.backend, row.attempt));
+        let quiet = world.is_quiet(row.backend, row.attempt);
         let never_left = row.state == LedgerState::Claimed && row.sends == 0;
         let may_repeat = dedupes && row.state == LedgerState::Unknown && quiet;
         match (self.by_evidence(world, &row).filter(|_| row.is_open()), row.work) {
@@ -128,15 +163,15 @@ impl Instruction {
                 row.owner = Some(process_of(lane));
                 row.take(news);
             }
-            (None, Work::Window(_)) if !self.writers.ask_first => world.begins_to_send(lane, &mut row, self.rail),
-            (None, Work::Send) if never_left || may_repeat => world.begins_to_send(lane, &mut row, self.rail),
+            (None, Work::Window(_)) if !self.writers.ask_first => self.begins_to_send(world, lane, &mut row),
+            (None, Work::Send) if never_left || may_repeat => self.begins_to_send(world, lane, &mut row),
             (None, Work::Fence) if quiet => {
-                let doing = Doing::Fence(row.attempt, row.sends);
+                let doing = Doing::Fence(row.call());
                 world.hands_out(lane, &mut row, doing);
             }
             (None, Work::Retry) => {
                 row = Row { backend: row.backend, attempt: row.attempt + 1, ..Row::claimed(lane) };
-                world.begins_to_send(lane, &mut row, self.rail);
+                self.begins_to_send(world, lane, &mut row);
             }
             (None, Work::Window(_) | Work::Ask | Work::Send | Work::Fence) => {
                 match take_over_by(self.rules, self.rail.kind(), row.asked, ASKS_MAX) {
@@ -145,7 +180,7 @@ impl Instruction {
                             row.take(News::Unknown);
                         }
                         row.asked = (row.asked + 1).min(ASKS_MAX);
-                        let doing = Doing::Ask(row.attempt, row.sends);
+                        let doing = Doing::Ask(row.call());
                         world.hands_out(lane, &mut row, doing);
                     }
                     Next::Operator => {
@@ -176,7 +211,7 @@ impl Instruction {
         } else if never_left {
             actions.push(Happens::SenderCancels);
         }
-        actions.extend(row.leased.then_some(Happens::LeaseEnds));
+        actions.extend(row.lease.map(|_| Happens::LeaseEnds));
         if row.work == Work::Operator && may_be_resolved(world.standing(row)) {
             actions.push(Happens::OperatorResolves);
         }
@@ -188,9 +223,11 @@ impl Instruction {
     pub(super) fn happens_to_lane(self, world: &World, lane: usize, actions: &mut Vec<Happens>) {
         match world.lanes[lane] {
             Doing::Nothing => {}
-            Doing::Note(..) => actions.push(Happens::Notes(lane)),
-            Doing::Send(..) => {
-                let leased = world.row.is_some_and(|row| row.leased && row.sender == lane);
+            Doing::Prepare(_) => {
+                actions.extend([Happens::Prepares(lane), Happens::RefusesToPrepare(lane), Happens::CannotConnect(lane)])
+            }
+            Doing::Send(_) => {
+                let leased = world.row.is_some_and(|row| row.lease == Some(lane));
                 if leased || !self.writers.lease {
                     actions.push(Happens::CannotConnect(lane));
                     actions.extend((world.under_way.len() < UNDER_WAY_MAX).then_some(Happens::Sends(lane)));
@@ -198,14 +235,15 @@ impl Instruction {
                     actions.push(Happens::GivesUpSending(lane));
                 }
             }
-            Doing::AwaitAnswer(..) | Doing::Ask(..) => {
+            Doing::AwaitAnswer(_) | Doing::Ask(_) => {
                 let heard = self.heard(world, lane);
                 let refused = heard.contains(&Learnt::Refused { again: true });
                 let goes_elsewhere = refused && self.scope.callbacks && world.callback.is_none();
                 actions.extend(goes_elsewhere.then_some(Happens::AnswerGoesElsewhere(lane)));
                 actions.extend(heard.into_iter().map(|heard| Happens::Hears(lane, heard)));
             }
-            Doing::Fence(..) => actions.extend([Happens::Fences(lane), Happens::FenceFails(lane)]),
+            Doing::Fence(call) if call.handle.is_none() => actions.push(Happens::HasNothingToFence(lane)),
+            Doing::Fence(_) => actions.extend([Happens::Fences(lane), Happens::FenceFails(lane)]),
             Doing::Tell(_) => {
                 actions.push(Happens::Tells(lane));
                 let is_unheard = self.scope.unheard && world.in_hand[lane];

@@ -1,12 +1,25 @@
 //! The state of the model: the ledger's row, the lanes, and what the rail has done.
 
-use super::rail::Rail;
 use super::{LANES, backend_of_lane, process_of};
 use crate::ledger::{LedgerState, News, Step};
 use crate::paying::{Evidence, Learnt, Standing};
 
-/// An attempt as a rail knows it: which backend's, and which one.
-pub(super) type Key = (u8, i16);
+/// What a two-phase rail calls one preparation.
+pub(super) type Handle = u8;
+
+/// A payment as a rail knows it: which backend's, of which attempt, and on a two-phase rail which preparation of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) backend: u8,
+    pub(super) attempt: i16,
+    pub(super) handle: Option<Handle>,
+}
+
+impl Key {
+    pub(super) fn is_of(self, row: &Row) -> bool {
+        (self.backend, self.attempt) == (row.backend, row.attempt)
+    }
+}
 
 /// The one row of work that looks after the instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,40 +42,80 @@ pub(super) struct Row {
     pub(super) owner: Option<usize>,
     pub(super) attempt: i16,
     pub(super) sends: u16,
-    /// The lane of the last send.
-    pub(super) sender: usize,
-    /// Its lease runs, by the ledger's time; it outlives a crash of its holder.
-    pub(super) leased: bool,
+    /// The lane of the last send, while its lease runs by the ledger's time; it outlives a crash of its holder.
+    pub(super) lease: Option<usize>,
     pub(super) not_found: u16,
     pub(super) asked: u16,
     /// A refusal that somebody heard who may not decide; other evidence decides nothing.
     pub(super) evidence: Option<Evidence>,
-    /// The handle of what was prepared is known.
-    pub(super) named: bool,
+    /// What the rail calls it, as far as that is known.
+    pub(super) handle: Option<Handle>,
     pub(super) work: Work,
 }
 
 /// What was learnt, how often the ledger had counted a send then, and how the rail was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Word {
-    pub(super) attempt: i16,
+    pub(super) of: Call,
     pub(super) learnt: Learnt,
-    pub(super) sends: u16,
     pub(super) quiet: bool,
     pub(super) fenced: bool,
 }
 
-/// What a lane is about to do, for which attempt and how many sends.
+/// What a call is about: which attempt, how many sends were counted when it was handed out, and what the rail calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Call {
+    pub(super) attempt: i16,
+    pub(super) sends: u16,
+    pub(super) handle: Option<Handle>,
+}
+
+impl Call {
+    pub(super) fn key(self, lane: usize) -> Key {
+        Key { backend: backend_of_lane(lane), attempt: self.attempt, handle: self.handle }
+    }
+}
+
+/// What a lane is about to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Doing {
     Nothing,
-    /// It has prepared a payment and notes its handle.
-    Note(i16, u16),
-    Send(i16, u16),
-    AwaitAnswer(i16, u16),
-    Ask(i16, u16),
-    Fence(i16, u16),
+    /// It prepares a payment and notes its handle.
+    Prepare(Call),
+    Send(Call),
+    AwaitAnswer(Call),
+    Ask(Call),
+    Fence(Call),
     Tell(Word),
+}
+
+impl Doing {
+    pub(super) fn call(self) -> Option<Call> {
+        match self {
+            Self::Nothing => None,
+            Self::Prepare(call) | Self::Send(call) | Self::AwaitAnswer(call) | Self::Ask(call) | Self::Fence(call) => {
+                Some(call)
+            }
+            Self::Tell(word) => Some(word.of),
+        }
+    }
+
+    /// What tells it from others, if not always.
+    fn looks(self) -> (u8, Option<Call>) {
+        let kind = match self {
+            Self::Nothing => 0,
+            Self::Prepare(_) => 1,
+            Self::Send(_) => 2,
+            Self::AwaitAnswer(_) => 3,
+            Self::Ask(_) => 4,
+            Self::Fence(_) => 5,
+            Self::Tell(Word { of, learnt, quiet, fenced }) => {
+                let weight = Evidence { learnt, sends: of.sends, quiet }.weight();
+                6 + 4 * weight + 2 * u8::from(quiet) + u8::from(fenced)
+            }
+        };
+        (kind, self.call())
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,8 +124,8 @@ pub(super) struct World {
     pub(super) lanes: [Doing; LANES],
     /// Whether the row of work of the lane's window is still there.
     pub(super) in_hand: [bool; LANES],
-    /// Whether a handle is noted in it.
-    pub(super) noted: [bool; LANES],
+    /// The handle that is noted in it.
+    pub(super) noted: [Option<Handle>; LANES],
     /// A refusal by backend A's rail that is on its way to whichever replica it reaches.
     pub(super) callback: Option<Word>,
     /// Whether the sender was told that it was not paid.
@@ -102,18 +155,21 @@ impl Row {
             owner: Some(process_of(lane)),
             attempt: 1,
             sends: 0,
-            sender: lane,
-            leased: false,
+            lease: None,
             not_found: 0,
             asked: 0,
             evidence: None,
-            named: false,
+            handle: None,
             work: Work::Done,
         }
     }
 
     pub(super) const fn closed(state: LedgerState, row: Self) -> Self {
         Self { state, work: Work::Done, ..row }
+    }
+
+    pub(super) const fn call(&self) -> Call {
+        Call { attempt: self.attempt, sends: self.sends, handle: self.handle }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -137,14 +193,15 @@ impl World {
         self.row.is_some_and(|row| states.contains(&row.state))
     }
 
-    /// Whether nothing of the attempt can be under way, by the ledger's own time.
-    pub(super) fn is_quiet(&self, key: Key) -> bool {
-        let leased = self.row.is_some_and(|row| row.leased && (row.backend, row.attempt) == key);
-        !leased && !self.under_way.contains(&key)
+    /// Whether nothing of this attempt, or of the row's, can be under way, by the ledger's own time.
+    pub(super) fn is_quiet(&self, backend: u8, attempt: i16) -> bool {
+        let leased =
+            self.row.is_some_and(|row| row.lease.is_some() && (row.backend, row.attempt) == (backend, attempt));
+        !leased && !self.under_way.iter().any(|key| (key.backend, key.attempt) == (backend, attempt))
     }
 
     pub(super) fn standing(&self, row: &Row) -> Standing {
-        let quiet = self.is_quiet((row.backend, row.attempt));
+        let quiet = self.is_quiet(row.backend, row.attempt);
         Standing { state: row.state, sends: row.sends, not_found: row.not_found, quiet, fenced: false }
     }
 
@@ -153,25 +210,23 @@ impl World {
         row.owner = Some(process_of(lane));
         row.work = Work::Window(lane);
         self.in_hand[lane] = true;
-        self.noted[lane] = false;
+        self.noted[lane] = None;
         self.lanes[lane] = doing;
     }
 
-    /// A send is counted, and its lease begins.
-    pub(super) fn begins_to_send(&mut self, lane: usize, row: &mut Row, rail: Rail) {
-        row.sends = (row.sends + 1).min(3);
-        row.asked = 0;
-        row.sender = lane;
-        row.leased = true;
-        let doing = if rail.kind().two_phase { Doing::Note } else { Doing::Send };
-        self.hands_out(lane, row, doing(row.attempt, row.sends));
+    /// A handle that nobody knows, as the rail gives it to what is prepared.
+    pub(super) fn fresh_handle(&self) -> Option<Handle> {
+        (1..).find(|handle| !self.speaks_of(*handle) && !self.paid.iter().any(|key| key.handle == Some(*handle)))
     }
 
-    /// Ends the work of a lane's window: what is noted in it goes to the row that it looks after. Whether it was still there.
-    pub(super) fn ends_window(&mut self, lane: usize, row: &mut Row) -> bool {
-        row.named |= row.work == Work::Window(lane) && self.noted[lane];
-        self.noted[lane] = false;
-        std::mem::replace(&mut self.in_hand[lane], false)
+    /// Whether anybody could act, ask or tell by this handle.
+    fn speaks_of(&self, handle: Handle) -> bool {
+        let by_the_row = self.row.and_then(|row| row.handle);
+        let by_the_callback = self.callback.and_then(|word| word.of.handle);
+        let by_lanes = self.lanes.iter().filter_map(|doing| doing.call()?.handle);
+        let noted = self.noted.iter().flatten().copied();
+        let under_way = self.under_way.iter().filter_map(|key| key.handle);
+        by_lanes.chain(noted).chain(under_way).chain(by_the_row).chain(by_the_callback).any(|known| known == handle)
     }
 
     /// Whether anybody could still act for an attempt that is not the row's.
@@ -183,37 +238,69 @@ impl World {
     pub(super) fn forget_what_matters_no_more(&mut self, all_rules_are_kept: bool) {
         for lane in 0..LANES {
             let is_over = match self.lanes[lane] {
-                Doing::Note(attempt, _) | Doing::Send(attempt, _) => self.is_over(attempt),
-                Doing::Tell(word) => self.is_over(word.attempt) && word.learnt != Learnt::Paid,
-                Doing::Nothing | Doing::AwaitAnswer(..) | Doing::Ask(..) | Doing::Fence(..) => false,
+                Doing::Prepare(call) | Doing::Send(call) => self.is_over(call.attempt),
+                Doing::Tell(word) => self.is_over(word.of.attempt) && word.learnt != Learnt::Paid,
+                Doing::Nothing | Doing::AwaitAnswer(_) | Doing::Ask(_) | Doing::Fence(_) => false,
             };
             if is_over && all_rules_are_kept {
                 self.lanes[lane] = Doing::Nothing;
             }
-            let looks_after = self.row.is_some_and(|row| row.work == Work::Window(lane));
-            if self.lanes[lane] == Doing::Nothing && !looks_after {
-                (self.in_hand[lane], self.noted[lane]) = (false, false);
+            if !self.row.is_some_and(|row| row.work == Work::Window(lane)) {
+                self.noted[lane] = None;
+                self.in_hand[lane] &= self.lanes[lane] != Doing::Nothing;
             }
         }
-        self.callback = self.callback.filter(|word| !(all_rules_are_kept && self.is_over(word.attempt)));
-        if let Some(row) = &mut self.row {
-            if !row.leased {
-                row.sender = 0;
-            }
-            if !row.is_open() && all_rules_are_kept {
-                *row = Row { owner: None, sends: 1, not_found: 0, asked: 0, evidence: None, named: false, ..*row };
-            }
+        self.callback = self.callback.filter(|word| !(all_rules_are_kept && self.is_over(word.of.attempt)));
+        if let Some(row) = self.row.as_mut().filter(|row| !row.is_open() && all_rules_are_kept) {
+            *row = Row { owner: None, sends: 1, not_found: 0, asked: 0, evidence: None, handle: None, ..*row };
         }
         let is_spoken_of = |key: &Key| {
             let by_a_rule = !all_rules_are_kept;
             let by_a_lane = self.lanes.iter().any(|doing| match doing {
-                Doing::AwaitAnswer(attempt, _) | Doing::Ask(attempt, _) | Doing::Fence(attempt, _) => *attempt == key.1,
-                Doing::Nothing | Doing::Note(..) | Doing::Send(..) | Doing::Tell(_) => false,
+                Doing::AwaitAnswer(call) | Doing::Ask(call) | Doing::Fence(call) => call.attempt == key.attempt,
+                Doing::Nothing | Doing::Prepare(_) | Doing::Send(_) | Doing::Tell(_) => false,
             });
-            by_a_rule || by_a_lane || self.under_way.contains(key) || !self.is_over(key.1)
+            let can_be_named = key.handle.is_none_or(|handle| self.speaks_of(handle));
+            can_be_named && (by_a_rule || by_a_lane || self.under_way.contains(key) || !self.is_over(key.attempt))
         };
         let refused = self.refused.iter().copied().filter(is_spoken_of).collect();
         let impossible = self.impossible.iter().copied().filter(is_spoken_of).collect();
         (self.refused, self.impossible) = (refused, impossible);
+    }
+
+    /// Two lanes that differ by nothing but their number change places where that makes one state of it and its mirror image.
+    pub(super) fn puts_in_order(&mut self, (one, other): (usize, usize)) {
+        if self.looks(one) <= self.looks(other) {
+            return;
+        }
+        self.lanes.swap(one, other);
+        self.in_hand.swap(one, other);
+        self.noted.swap(one, other);
+        if let Some(row) = &mut self.row {
+            let lane = |lane| mirrored(one, other, lane);
+            row.owner = row.owner.map(|owner| mirrored(process_of(one), process_of(other), owner));
+            row.lease = row.lease.map(lane);
+            if let Work::Window(owner) = row.work {
+                row.work = Work::Window(lane(owner));
+            }
+        }
+    }
+
+    /// What tells a lane from others, but for its number.
+    fn looks(&self, lane: usize) -> impl PartialOrd {
+        let is_the_rows = self
+            .row
+            .map(|row| (row.owner == Some(process_of(lane)), row.lease == Some(lane), row.work == Work::Window(lane)));
+        (self.lanes[lane].looks(), self.in_hand[lane], self.noted[lane], is_the_rows)
+    }
+}
+
+fn mirrored(one: usize, other: usize, number: usize) -> usize {
+    if number == one {
+        other
+    } else if number == other {
+        one
+    } else {
+        number
     }
 }
