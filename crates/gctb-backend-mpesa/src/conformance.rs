@@ -5,13 +5,14 @@ use std::time::Duration;
 use gctb_backend::conformance::{Call, Sandbox, Trouble};
 use gctb_backend::{Order, PaymentBackend, Reply};
 use gctb_domain::{Currency, FinancialAddress, Money};
+use gctb_simulator::testing::Played;
 use serde_json::{Value, json};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers};
 
 use crate::daraja::{Callback, Daraja, Route};
 use crate::settings::MpesaSettings;
 use crate::simple::Simple;
-use crate::testing::played::Played;
+use crate::testing::played::introduce;
 use crate::testing::{CALLBACK_TOKEN, Certificate, NOW, kes, settings};
 
 mod daraja {
@@ -51,7 +52,7 @@ async fn introduced(played: &Played, callback_url: &str) -> ([MpesaSettings; 3],
     patient.daraja.callback_url = Some(callback_url.to_owned());
     // The code that the simulator has for what it does not know.
     patient.daraja.query_not_found_codes = vec!["2032".to_owned()];
-    let certificate = played.introduce(&mut patient).await;
+    let certificate = introduce(played, &mut patient).await;
     let mut hurried = patient.clone();
     hurried.connect_timeout = Duration::from_millis(250);
     hurried.token_timeout = Duration::from_millis(1200);
@@ -82,12 +83,6 @@ async fn play(played: &Played, rail: &str, trouble: Option<(Call, Trouble)>) {
     };
     let rules: Vec<Value> = trouble.map(rule).into_iter().collect();
     played.put("/control/faults", &json!({"rules": rules})).await;
-}
-
-async fn troubled(played: &Played) -> usize {
-    let view = played.get("/control/faults").await;
-    let given = view["given"].as_array().expect("a list").iter();
-    given.map(|given| usize::try_from(given["times"].as_u64().expect("a count")).expect("few")).sum()
 }
 
 async fn book(played: &Played, path: &str) -> Vec<Money> {
@@ -166,7 +161,7 @@ impl Sandbox for DarajaSandbox {
     }
 
     async fn troubled(&self) -> usize {
-        troubled(&self.played).await
+        self.played.faults_given().await
     }
 
     async fn ask(&self, order: &Order) -> Reply {
@@ -229,6 +224,6 @@ impl Sandbox for SimpleSandbox {
     }
 
     async fn troubled(&self) -> usize {
-        troubled(&self.played).await
+        self.played.faults_given().await
     }
 }

@@ -183,6 +183,39 @@ fn a_backend_is_paused_resumed_and_probed_by_hand_and_all_of_it_is_recorded() {
     assert_eq!(recorded, [by_hand("pause"), by_hand("resume"), by_hand("probe")]);
 }
 
+/// A callback about the second payment of `HELD`, and a word that names none.
+const DISBELIEVED: &str = "
+    INSERT INTO rail_exceptions (backend, kind, detail, rail_key, batch_id, seq, body, recorded_at)
+    SELECT 'mpesa', 'amount_differs', 'it says another amount', 'KEY-1', batch_id, 1, '{\"Amount\": 254700001234}',
+           '2026-11-23 08:00:00Z' FROM batches;
+    INSERT INTO rail_exceptions (backend, kind, detail, recorded_at)
+    VALUES ('mojaloop', 'other_attempt', 'the key names another attempt', '2026-11-23 09:00:00Z');";
+
+#[test]
+fn what_a_rail_said_and_nobody_believed_is_listed_and_its_body_only_where_it_is_asked_for() {
+    let Some(world) = World::of("what_a_rail_said_and_nobody_believed_is_listed") else { return };
+    let listed = |further: &[&str], code| assert_ended(&world.gctb(&[&["rail", "exceptions"], further].concat()), code);
+    assert!(listed(&[], 0).contains("there are no rail exceptions"));
+    assert!(listed(&["mpesa"], 1).contains("no backend mpesa has ever started"), "it may be misspelt");
+    world.database.db().execute_sql(HELD).expect("the rows are there");
+    assert!(listed(&["mpesa"], 0).contains("there are no rail exceptions"));
+    world.database.db().execute_sql(DISBELIEVED).expect("the rows are there");
+
+    let both = listed(&[], 0);
+    let rows: Vec<&str> = both.lines().filter(|line| line.contains("2026-11-23T")).collect();
+    assert!(rows.len() == 2 && rows[0].contains("mojaloop") && rows[0].contains("other_attempt"), "{both}");
+    assert!(rows[1].contains("amount_differs") && rows[1].contains("KEY-1"), "{both}");
+    assert!(both.contains("| t-7 ") && both.contains("| r-1 ") && !both.contains("254700001234"), "{both}");
+    assert!(!listed(&["mojaloop"], 0).contains("mpesa"));
+    assert!(listed(&["--limit", "1"], 0).contains("only the first 1 were taken"));
+    let body = "2026-11-23T08:00:00Z mpesa amount_differs KEY-1:\n  {\"Amount\": 254700001234}";
+    assert!(listed(&["--bodies"], 0).contains(body));
+    let json = listed(&["mpesa", "--json"], 0);
+    assert!(json.contains(r#""reference":"r-1""#) && json.contains(r#""transaction":"t-7""#), "{json}");
+    assert!(!json.contains("body"), "{json}");
+    assert!(listed(&["--json", "--bodies"], 0).contains("254700001234"));
+}
+
 #[test]
 fn a_word_about_a_payment_that_nobody_knows_is_refused_and_not_recorded() {
     let Some(world) = World::of("a_word_about_a_payment_that_nobody_knows_is_refused_and_not_recorded") else { return };
@@ -218,6 +251,7 @@ const HELD: &str = "
     INSERT INTO ledger_work (work_id, backend, kind, due_at, batch_id, seqs)
     SELECT gen_random_uuid(), 'mpesa', kind, '2030-01-02 03:04:05Z', batch_id, seqs
     FROM batches, (VALUES (4, ARRAY[1]), (3, ARRAY[2, 3])) AS w (kind, seqs);
+    UPDATE payment_ledger l SET work_id = w.work_id FROM ledger_work w WHERE l.seq = ANY(w.seqs);
     INSERT INTO rail_controls (backend, state, reason, resume_at) VALUES ('mpesa', 3, 'no funds', '2030-01-02 03:04:05Z'),
                                                                          ('mojaloop', 1, 'introduced', NULL);";
 

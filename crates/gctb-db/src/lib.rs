@@ -49,9 +49,9 @@ pub use outgoing_files::{FileState, OutgoingFile, PaymentLine};
 pub use pool::{Db, DbOptions};
 pub use rails::{
     AttemptStanding, BatchClaims, BatchWords, ByHand, DueAttempt, DueWork, Evidence, HeldBatch, Holder,
-    InstructionAttempts, InstructionName, NewException, NextStep, PastAttempt, PersonsWord, PostponedPayment,
-    RailControl, RailGate, RailOrder, RailOrdered, RailState, Resolved, Step, StoppedRail, Todo, Turn, Turned,
-    WaitingPayment, Word,
+    InstructionAttempts, InstructionName, NewException, NextStep, OpenPayment, PastAttempt, PersonsWord,
+    PostponedPayment, RailControl, RailException, RailGate, RailOrder, RailOrdered, RailState, Resolved, Step,
+    StoppedRail, Todo, Turn, Turned, WaitingPayment, Word,
 };
 pub use reject::{Decided, Rejection};
 pub use settle::{FileLine, LineException, SettleOutcome};

@@ -69,6 +69,8 @@ mod rail_settings;
 mod rails;
 mod settings;
 mod simple_mpesa;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};

@@ -98,13 +98,14 @@ pub(crate) struct PaymentsResolveArgs {
     pub(crate) dry_run: bool,
 }
 
-/// Stop and start what a backend pays over a called rail
+/// Stop and start what a backend pays over a called rail; look at what its rail said and nobody believed
 #[derive(Debug, Subcommand)]
 pub(crate) enum RailVerb {
     List(RailListArgs),
     Pause(RailPauseArgs),
     Resume(RailResumeArgs),
     Probe(RailProbeArgs),
+    Exceptions(RailExceptionsArgs),
 }
 
 /// List the backends with what stands about each
@@ -150,7 +151,24 @@ pub(crate) struct RailProbeArgs {
     pub(crate) change: RailChangeArgs,
 }
 
-/// What all three take.
+/// List what rails said and nobody believed, newest first
+///
+/// Callbacks that were refused, and words that cannot be true by the ledger. They have moved no state: the rail is asked about
+/// the payment instead. docs/operating-rails.md tells what the kinds mean.
+#[derive(Debug, Args)]
+#[command(after_help = "Example: gctb rail exceptions mpesa --limit 20")]
+pub(crate) struct RailExceptionsArgs {
+    /// Only what this backend heard
+    #[arg(value_name = "BACKEND", value_parser = backend)]
+    pub(crate) backend: Option<BackendName>,
+    /// Print what came as well, cut at 4096 characters; it may hold personal data
+    #[arg(long)]
+    pub(crate) bodies: bool,
+    #[command(flatten)]
+    pub(crate) list: ListArgs,
+}
+
+/// What pause, resume and probe take.
 #[derive(Debug, Args)]
 pub(crate) struct RailChangeArgs {
     /// The backend's name, as its settings give it

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use comfy_table::Table;
 use gctb_db::ConflictRow;
 use gctb_domain::LedgerState;
 use serde_json::{Value, json};
 
 use super::time::shown;
-use super::{cut_notice, reach};
+use super::{listing, reach};
 use crate::Finding;
 use crate::args::operator::ConflictsVerb;
 use crate::error::CliError;
@@ -18,20 +19,11 @@ pub(crate) fn run(verb: &ConflictsVerb, out: &mut dyn Write) -> Result<Finding, 
     let ConflictsVerb::List(args) = verb;
     let args = &args.list;
     let rows = reach::database(&args.database).conflicts(i64::from(args.limit))?;
-    if args.json {
-        for row in &rows {
-            writeln!(out, "{}", as_json(row))?;
-        }
-    } else if rows.is_empty() {
-        writeln!(out, "there are no conflicts")?;
-    } else {
-        print(&rows, out)?;
-    }
-    cut_notice(rows.len(), args.limit);
+    listing::write(&rows, args, "there are no conflicts", as_json, table_of, out)?;
     Ok(Finding::Good)
 }
 
-fn print(rows: &[ConflictRow], out: &mut dyn Write) -> Result<(), CliError> {
+fn table_of(rows: &[ConflictRow]) -> Table {
     let header = ["number", "recorded", "instruction", "ledger said", "stands as", "rail reference", "detail"];
     let mut table = with_header(header);
     for row in rows {
@@ -45,8 +37,7 @@ fn print(rows: &[ConflictRow], out: &mut dyn Write) -> Result<(), CliError> {
             (&row.detail).into(),
         ]);
     }
-    writeln!(out, "{table}")?;
-    Ok(())
+    table
 }
 
 fn as_json(row: &ConflictRow) -> Value {

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use comfy_table::Table;
 use gctb_db::ExceptionRow;
 use serde_json::{Value, json};
 
 use super::time::shown;
-use super::{cut_notice, reach};
+use super::{listing, reach};
 use crate::Finding;
 use crate::args::operator::ExceptionsVerb;
 use crate::error::CliError;
@@ -17,28 +18,18 @@ pub(crate) fn run(verb: &ExceptionsVerb, out: &mut dyn Write) -> Result<Finding,
     let ExceptionsVerb::List(args) = verb;
     let args = &args.list;
     let rows = reach::database(&args.database).exceptions(i64::from(args.limit))?;
-    if args.json {
-        for row in &rows {
-            writeln!(out, "{}", as_json(row))?;
-        }
-    } else if rows.is_empty() {
-        writeln!(out, "there are no exceptions")?;
-    } else {
-        print(&rows, out)?;
-    }
-    cut_notice(rows.len(), args.limit);
+    listing::write(&rows, args, "there are no exceptions", as_json, table_of, out)?;
     Ok(Finding::Good)
 }
 
-fn print(rows: &[ExceptionRow], out: &mut dyn Write) -> Result<(), CliError> {
+fn table_of(rows: &[ExceptionRow]) -> Table {
     let mut table = with_header(["recorded", "response file", "line", "payment reference", "kind", "detail"]);
     for row in rows {
         let ExceptionRow { file, line_no, kind, detail, payment_ref, recorded_at } = row;
         let (file, kind, detail) = (file.into(), kind.into(), detail.into());
         table.add_row([shown(*recorded_at).into(), file, number(line_no), payment_ref.into(), kind, detail]);
     }
-    writeln!(out, "{table}")?;
-    Ok(())
+    table
 }
 
 fn as_json(row: &ExceptionRow) -> Value {

@@ -2,12 +2,12 @@
 
 use std::io::Write;
 
-use comfy_table::Table;
+use comfy_table::{Cell, Table};
 use gctb_db::{HeldBatch, PostponedPayment, StoppedRail};
 use serde_json::{Value, json};
 
 use super::time::{shown, shown_or_empty};
-use super::{cut_notice, key_of, reach, sum_of};
+use super::{cut_notice, open_payment, reach};
 use crate::Finding;
 use crate::args::operator::ListArgs;
 use crate::error::CliError;
@@ -77,22 +77,11 @@ fn batches_table(batches: &[HeldBatch]) -> Table {
 }
 
 fn payments_table(payments: &[PostponedPayment]) -> Table {
-    let header =
-        ["key", "backend", "sender", "transaction", "reference", "sum", "state", "next", "not before", "last words"];
-    let mut table = with_header(header);
-    for payment in payments {
-        table.add_row([
-            key_of(payment.batch_no, payment.seq, payment.attempt).into(),
-            (&payment.backend).into(),
-            (&payment.sender_id).into(),
-            (&payment.transaction_id).into(),
-            (&payment.request_id).into(),
-            number(sum_of(&payment.currency, payment.amount)),
-            payment.state.as_str().into(),
-            payment.next.what.as_str().into(),
-            shown(payment.next.due_at).into(),
-            (&payment.message).into(),
-        ]);
+    let further = ["state", "next", "not before", "last words"];
+    let mut table = with_header(open_payment::HEADER.into_iter().chain(further));
+    for PostponedPayment { payment, state, next } in payments {
+        let further = [state.as_str(), next.what.as_str(), &shown(next.due_at), &payment.message].map(Cell::from);
+        table.add_row(open_payment::cells(payment).into_iter().chain(further));
     }
     table
 }
@@ -120,18 +109,8 @@ fn batch_as_json(batch: &HeldBatch) -> Value {
     })
 }
 
-fn payment_as_json(payment: &PostponedPayment) -> Value {
-    json!({
-        "held": "payment",
-        "key": key_of(payment.batch_no, payment.seq, payment.attempt),
-        "backend": payment.backend,
-        "sender": payment.sender_id,
-        "transaction": payment.transaction_id,
-        "reference": payment.request_id,
-        "sum": sum_of(&payment.currency, payment.amount),
-        "state": payment.state.as_str(),
-        "next": payment.next.what.as_str(),
-        "not_before": shown(payment.next.due_at),
-        "message": payment.message,
-    })
+fn payment_as_json(row: &PostponedPayment) -> Value {
+    let (next, not_before) = (row.next.what.as_str(), shown(row.next.due_at));
+    let further = json!({"held": "payment", "state": row.state.as_str(), "next": next, "not_before": not_before});
+    open_payment::object(&row.payment, further)
 }

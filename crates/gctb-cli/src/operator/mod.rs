@@ -13,6 +13,9 @@ pub(crate) mod topics;
 mod actor;
 mod attempts;
 mod held;
+mod listing;
+mod open_payment;
+mod rail_exceptions;
 pub(crate) mod reach;
 mod time;
 

@@ -3,16 +3,17 @@
 
 use std::io::Write;
 
+use comfy_table::{Cell, Table};
 use gctb_db::{ByHand, PersonsWord, Resolved, WaitingPayment};
 use gctb_domain::RailKey;
 use serde_json::{Value, json};
 
 use super::time::shown;
-use super::{actor, attempts, cut_notice, held, key_of, reach, sum_of};
+use super::{actor, attempts, held, listing, open_payment, reach};
 use crate::Finding;
 use crate::args::rails::{PaymentsResolveArgs, PaymentsUnknownArgs, PaymentsVerb};
 use crate::error::CliError;
-use crate::table::{number, with_header};
+use crate::table::with_header;
 
 /// Lists or resolves.
 pub(crate) fn run(verb: &PaymentsVerb, out: &mut dyn Write) -> Result<Finding, CliError> {
@@ -27,64 +28,33 @@ pub(crate) fn run(verb: &PaymentsVerb, out: &mut dyn Write) -> Result<Finding, C
 fn unknown(args: &PaymentsUnknownArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
     let args = &args.list;
     let rows = reach::database(&args.database).waiting_payments(i64::from(args.limit))?;
-    if args.json {
-        for row in &rows {
-            writeln!(out, "{}", as_json(row))?;
-        }
-    } else if rows.is_empty() {
-        writeln!(out, "no payment waits for a person")?;
-    } else {
-        writeln!(out, "{}", table_of(&rows))?;
-    }
-    cut_notice(rows.len(), args.limit);
+    listing::write(&rows, args, "no payment waits for a person", as_json, table_of, out)?;
     Ok(Finding::Good)
 }
 
-fn table_of(rows: &[WaitingPayment]) -> comfy_table::Table {
-    let header = [
-        "key",
-        "backend",
-        "sender",
-        "transaction",
-        "reference",
-        "sum",
-        "the rail calls it",
-        "since",
-        "quiet",
-        "last words",
-    ];
-    let mut table = with_header(header);
+fn table_of(rows: &[WaitingPayment]) -> Table {
+    let further = ["the rail calls it", "since", "quiet", "last words"];
+    let mut table = with_header(open_payment::HEADER.into_iter().chain(further));
     for row in rows {
-        table.add_row([
-            key_of(row.batch_no, row.seq, row.attempt).into(),
-            (&row.backend).into(),
-            (&row.sender_id).into(),
-            (&row.transaction_id).into(),
-            (&row.request_id).into(),
-            number(sum_of(&row.currency, row.amount)),
-            row.rail_handle.as_deref().unwrap_or_default().into(),
-            shown(row.since).into(),
-            (if row.quiet { "yes" } else { "not yet" }).into(),
-            row.evidence.as_ref().map_or_else(|| row.message.clone(), ToString::to_string).into(),
-        ]);
+        let further = [
+            row.rail_handle.clone().unwrap_or_default(),
+            shown(row.since),
+            (if row.quiet { "yes" } else { "not yet" }).to_owned(),
+            row.evidence.as_ref().map_or_else(|| row.payment.message.clone(), ToString::to_string),
+        ];
+        table.add_row(open_payment::cells(&row.payment).into_iter().chain(further.map(Cell::from)));
     }
     table
 }
 
 fn as_json(row: &WaitingPayment) -> Value {
-    json!({
-        "key": key_of(row.batch_no, row.seq, row.attempt),
-        "backend": row.backend,
-        "sender": row.sender_id,
-        "transaction": row.transaction_id,
-        "reference": row.request_id,
-        "sum": sum_of(&row.currency, row.amount),
+    let further = json!({
         "the_rail_calls_it": row.rail_handle,
         "since": shown(row.since),
         "quiet": row.quiet,
-        "message": row.message,
         "evidence": row.evidence.as_ref().map(ToString::to_string),
-    })
+    });
+    open_payment::object(&row.payment, further)
 }
 
 fn resolve(args: &PaymentsResolveArgs, out: &mut dyn Write) -> Result<Finding, CliError> {
@@ -130,7 +100,7 @@ fn refusal(key: RailKey, resolved: &Resolved) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
-    use gctb_db::Evidence;
+    use gctb_db::{Evidence, OpenPayment};
     use gctb_domain::LedgerState;
     use gctb_domain::paying::Learnt;
 
@@ -138,17 +108,19 @@ mod tests {
 
     fn waiting() -> WaitingPayment {
         WaitingPayment {
-            backend: "mpesa".into(),
-            batch_no: 1,
-            seq: 0,
-            attempt: 1,
-            sender_id: "payments.openg2p.org".into(),
-            transaction_id: "t-1".into(),
-            request_id: "r-1".into(),
-            amount: 100_050,
-            currency: "KES".into(),
+            payment: OpenPayment {
+                backend: "mpesa".into(),
+                batch_no: 1,
+                seq: 0,
+                attempt: 1,
+                sender_id: "payments.openg2p.org".into(),
+                transaction_id: "t-1".into(),
+                request_id: "r-1".into(),
+                amount: 100_050,
+                currency: "KES".into(),
+                message: "no answer".into(),
+            },
             rail_handle: Some("AG_7".into()),
-            message: "no answer".into(),
             evidence: None,
             since: chrono::DateTime::UNIX_EPOCH,
             quiet: false,

@@ -1,4 +1,5 @@
-//! `gctb rail`: stops and starts what a backend pays over a called rail, and has it try again.
+//! `gctb rail`: stops and starts what a backend pays over a called rail, and has it try again; what its rail said and nobody
+//! believed.
 
 use std::io::Write;
 
@@ -7,19 +8,20 @@ use gctb_domain::BackendName;
 use serde_json::json;
 
 use super::time::{shown, shown_or_empty};
-use super::{actor, reach};
+use super::{actor, rail_exceptions, reach};
 use crate::Finding;
 use crate::args::rails::{RailChangeArgs, RailListArgs, RailVerb};
 use crate::error::CliError;
 use crate::table::with_header;
 
-/// Lists, pauses, resumes or probes.
+/// Lists, pauses, resumes or probes; or lists what nobody believed.
 pub(crate) fn run(verb: &RailVerb, out: &mut dyn Write) -> Result<Finding, CliError> {
     match verb {
         RailVerb::List(args) => list(args, out),
         RailVerb::Pause(args) => order(&args.change, RailOrder::Pause, out),
         RailVerb::Resume(args) => order(&args.change, RailOrder::Resume, out),
         RailVerb::Probe(args) => order(&args.change, RailOrder::Probe, out),
+        RailVerb::Exceptions(args) => rail_exceptions::run(args, out),
     }
 }
 

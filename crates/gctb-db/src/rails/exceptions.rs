@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use diesel::RunQueryDsl;
+use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Uuid as SqlUuid};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::{QueryableByName, RunQueryDsl};
 use gctb_domain::{BackendName, BatchId, BatchNo, Seq};
 use uuid::Uuid;
 
@@ -33,7 +34,72 @@ pub struct NewException {
     pub body: Option<String>,
 }
 
+/// Something that a rail said and nobody believed, as it was kept.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct RailException {
+    /// Its number.
+    #[diesel(sql_type = BigInt)]
+    pub exception_id: i64,
+    /// When.
+    #[diesel(sql_type = Timestamptz)]
+    pub recorded_at: DateTime<Utc>,
+    /// The backend that heard it.
+    #[diesel(sql_type = Text)]
+    pub backend: String,
+    /// A word for what is wrong.
+    #[diesel(sql_type = Text)]
+    pub kind: String,
+    /// A sentence about it.
+    #[diesel(sql_type = Text)]
+    pub detail: String,
+    /// The key as the rail gave it.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub rail_key: Option<String>,
+    /// Who sent the batch that the key names, if it names one.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub sender_id: Option<String>,
+    /// In which transaction.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub transaction_id: Option<String>,
+    /// Under which reference, where that batch has such an instruction.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub request_id: Option<String>,
+    /// What came, where it was asked for and anything did. It may hold personal data.
+    #[diesel(sql_type = Nullable<Text>)]
+    pub body: Option<String>,
+}
+
 impl Db {
+    /// What rails said and nobody believed, newest first, at most `limit`: of one backend, or of all. What came is read only
+    /// `with_bodies`, since it may hold personal data.
+    ///
+    /// # Errors
+    /// Where Postgres refuses.
+    pub fn rail_exceptions(
+        &self,
+        backend: Option<&BackendName>,
+        limit: i64,
+        with_bodies: bool,
+    ) -> Result<Vec<RailException>, DbError> {
+        self.with("list what rails said and nobody believed", |connection| {
+            // The newest first of all: then no more than those are looked up among the instructions of years.
+            diesel::sql_query(
+                "SELECT e.*, b.sender_id, b.transaction_id, p.request_id
+                 FROM (SELECT exception_id, recorded_at, backend, kind, detail, rail_key, batch_id, seq,
+                              CASE WHEN $3 THEN body END AS body
+                       FROM rail_exceptions WHERE $1 IS NULL OR backend = $1
+                       ORDER BY exception_id DESC LIMIT $2) e
+                 LEFT JOIN batches b ON b.batch_id = e.batch_id
+                 LEFT JOIN payment_instructions p ON p.batch_id = e.batch_id AND p.seq = e.seq
+                 ORDER BY e.exception_id DESC",
+            )
+            .bind::<Nullable<Text>, _>(backend.map(BackendName::as_str))
+            .bind::<BigInt, _>(limit)
+            .bind::<Bool, _>(with_bodies)
+            .load(connection)
+        })
+    }
+
     /// Keeps what nobody believes, in one commit.
     ///
     /// # Errors
@@ -49,7 +115,7 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses.
     pub fn batches_by_no(&self, numbers: &[BatchNo]) -> Result<HashMap<BatchNo, BatchId>, DbError> {
-        #[derive(diesel::QueryableByName)]
+        #[derive(QueryableByName)]
         struct Row {
             #[diesel(sql_type = BigInt)]
             batch_no: i64,

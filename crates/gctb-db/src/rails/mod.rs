@@ -9,6 +9,7 @@ mod evidence;
 mod exceptions;
 mod handles;
 mod holder;
+mod open_payment;
 mod operator;
 mod poison;
 mod record;
@@ -29,8 +30,9 @@ use crate::outbox::OutboxRow;
 
 pub use control::{ByHand, RailControl, RailGate, RailOrder, RailOrdered, RailState};
 pub use evidence::Evidence;
-pub use exceptions::NewException;
+pub use exceptions::{NewException, RailException};
 pub use holder::Holder;
+pub use open_payment::OpenPayment;
 pub use operator::{PersonsWord, Resolved, WaitingPayment};
 pub use views::{
     AttemptStanding, HeldBatch, InstructionAttempts, InstructionName, NextStep, PastAttempt, PostponedPayment, Step,

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
-use diesel::sql_types::{BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Bool, Nullable, Text, Timestamptz, Uuid as SqlUuid};
 use diesel::{OptionalExtension, QueryableByName, RunQueryDsl};
 use gctb_domain::paying::{Learnt, may_be_resolved};
 use gctb_domain::{BackendName, BatchId, LedgerState, News, RailKey};
 use uuid::Uuid;
 
 use super::ByHand;
-use super::evidence::{Evidence, EvidenceColumns};
+use super::evidence::{EVIDENCE_COLUMNS, Evidence, EvidenceColumns};
+use super::open_payment::{LOOKED_AFTER, NAMED, OPEN_PAYMENT_COLUMNS, OpenPayment};
 use super::row::{self, RailRow};
 use super::work::{self, NewWork, WorkKind};
 use crate::error::DbError;
@@ -26,28 +27,10 @@ use crate::pool::{Abort, Db, until_first};
 /// A payment that waits for a person.
 #[derive(Clone, Debug)]
 pub struct WaitingPayment {
-    /// The backend.
-    pub backend: String,
-    /// Number of its batch, position and attempt make the rail key.
-    pub batch_no: i64,
-    /// Position in the batch.
-    pub seq: i32,
-    /// The attempt.
-    pub attempt: i16,
-    /// Who sent it.
-    pub sender_id: String,
-    /// In which transaction.
-    pub transaction_id: String,
-    /// Under which reference.
-    pub request_id: String,
-    /// Minor units.
-    pub amount: i64,
-    /// ISO 4217.
-    pub currency: String,
+    /// Which.
+    pub payment: OpenPayment,
     /// What the rail calls it.
     pub rail_handle: Option<String>,
-    /// The last words about it.
-    pub message: String,
     /// What was heard from somebody who may not decide, the weightiest of it.
     pub evidence: Option<Evidence>,
     /// Since when it waits.
@@ -58,28 +41,10 @@ pub struct WaitingPayment {
 
 #[derive(QueryableByName)]
 struct WaitingRow {
-    #[diesel(sql_type = Text)]
-    backend: String,
-    #[diesel(sql_type = BigInt)]
-    batch_no: i64,
-    #[diesel(sql_type = Integer)]
-    seq: i32,
-    #[diesel(sql_type = SmallInt)]
-    attempt: i16,
-    #[diesel(sql_type = Text)]
-    sender_id: String,
-    #[diesel(sql_type = Text)]
-    transaction_id: String,
-    #[diesel(sql_type = Text)]
-    request_id: String,
-    #[diesel(sql_type = BigInt)]
-    amount: i64,
-    #[diesel(sql_type = Text)]
-    currency: String,
+    #[diesel(embed)]
+    payment: OpenPayment,
     #[diesel(sql_type = Nullable<Text>)]
     rail_handle: Option<String>,
-    #[diesel(sql_type = Text)]
-    message: String,
     #[diesel(embed)]
     heard: EvidenceColumns,
     #[diesel(sql_type = Timestamptz)]
@@ -90,26 +55,8 @@ struct WaitingRow {
 
 impl WaitingRow {
     fn read(self) -> Result<WaitingPayment, Abort> {
-        let evidence = self.heard.read()?;
-        let Self { backend, batch_no, seq, attempt, sender_id, transaction_id, request_id, amount, currency, .. } =
-            self;
-        let Self { rail_handle, message, since, quiet, .. } = self;
-        Ok(WaitingPayment {
-            backend,
-            batch_no,
-            seq,
-            attempt,
-            sender_id,
-            transaction_id,
-            request_id,
-            amount,
-            currency,
-            rail_handle,
-            message,
-            evidence,
-            since,
-            quiet,
-        })
+        let Self { payment, rail_handle, heard, since, quiet } = self;
+        Ok(WaitingPayment { payment, rail_handle, evidence: heard.read()?, since, quiet })
     }
 }
 
@@ -149,18 +96,12 @@ impl Db {
     /// Where Postgres refuses.
     pub fn waiting_payments(&self, limit: i64) -> Result<Vec<WaitingPayment>, DbError> {
         self.transaction("list payments of which nobody knows the end", |connection| {
-            let rows: Vec<WaitingRow> = diesel::sql_query(
-                "SELECT w.backend, l.batch_no, l.seq, l.attempt, b.sender_id, b.transaction_id, p.request_id, l.amount,
-                        l.currency, l.rail_handle, coalesce(l.message, '') AS message, l.evidence_kind, l.evidence_at,
-                        l.evidence_sends, l.evidence_quiet, l.evidence_reason, l.evidence, w.made_at AS since,
+            let rows: Vec<WaitingRow> = diesel::sql_query(format!(
+                "SELECT {OPEN_PAYMENT_COLUMNS}, l.rail_handle, {EVIDENCE_COLUMNS}, w.made_at AS since,
                         coalesce(l.quiet_at <= now(), true) AS quiet
-                 FROM ledger_work w
-                 CROSS JOIN LATERAL unnest(w.seqs) AS s (seq)
-                 JOIN payment_ledger l ON l.batch_id = w.batch_id AND l.seq = s.seq AND l.work_id = w.work_id
-                 JOIN payment_instructions p ON p.batch_id = l.batch_id AND p.seq = l.seq
-                 JOIN batches b ON b.batch_id = l.batch_id
-                 WHERE w.kind = 5 AND l.state BETWEEN 3 AND 6 ORDER BY w.made_at, l.batch_no, l.seq LIMIT $1",
-            )
+                 FROM {LOOKED_AFTER} {NAMED}
+                 WHERE w.kind = 5 AND l.state BETWEEN 3 AND 6 ORDER BY w.made_at, l.batch_no, l.seq LIMIT $1"
+            ))
             .bind::<BigInt, _>(limit)
             .load(connection)?;
             rows.into_iter().map(WaitingRow::read).collect()

@@ -10,6 +10,7 @@ use gctb_domain::{LedgerState, RailKey};
 use uuid::Uuid;
 
 use super::control::RailState;
+use super::open_payment::{LOOKED_AFTER, NAMED, OPEN_PAYMENT_COLUMNS, OpenPayment};
 use super::work::WorkKind;
 use crate::error::DbError;
 use crate::pool::Db;
@@ -54,28 +55,10 @@ pub struct HeldBatch {
 /// A payment that nobody makes before its time: it was given back unsent, or was definitely not paid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PostponedPayment {
-    /// The backend.
-    pub backend: String,
-    /// Number of its batch; with position and attempt it makes the rail key.
-    pub batch_no: i64,
-    /// Position in the batch.
-    pub seq: i32,
-    /// The attempt that is over, or was given back.
-    pub attempt: i16,
-    /// Who sent it.
-    pub sender_id: String,
-    /// In which transaction.
-    pub transaction_id: String,
-    /// Under which reference.
-    pub request_id: String,
-    /// Minor units.
-    pub amount: i64,
-    /// ISO 4217.
-    pub currency: String,
+    /// Which.
+    pub payment: OpenPayment,
     /// How it stands.
     pub state: LedgerState,
-    /// The last words about it.
-    pub message: String,
     /// What comes next, and when at the earliest.
     pub next: NextStep,
 }
@@ -261,16 +244,11 @@ impl Db {
     pub fn postponed_payments(&self, limit: i64) -> Result<Vec<PostponedPayment>, DbError> {
         const DOING: &str = "list the payments that are tried again";
         let rows: Vec<PostponedRow> = self.with(DOING, |connection| {
-            diesel::sql_query(
-                "SELECT w.backend, l.batch_no, l.seq, l.attempt, b.sender_id, b.transaction_id, p.request_id, l.amount,
-                        l.currency, l.state, coalesce(l.message, '') AS message, w.kind, w.due_at
-                 FROM ledger_work w
-                 CROSS JOIN LATERAL unnest(w.seqs) AS s (seq)
-                 JOIN payment_ledger l ON l.batch_id = w.batch_id AND l.seq = s.seq
-                 JOIN payment_instructions p ON p.batch_id = l.batch_id AND p.seq = l.seq
-                 JOIN batches b ON b.batch_id = l.batch_id
-                 WHERE w.kind IN (3, 4) AND l.state IN (3, 5, 6) ORDER BY w.due_at, l.batch_no, l.seq LIMIT $1",
-            )
+            diesel::sql_query(format!(
+                "SELECT {OPEN_PAYMENT_COLUMNS}, l.state, w.kind, w.due_at
+                 FROM {LOOKED_AFTER} {NAMED}
+                 WHERE {SENT_LATER} ORDER BY w.due_at, l.batch_no, l.seq LIMIT $1"
+            ))
             .bind::<BigInt, _>(limit)
             .load(connection)
         })?;
@@ -291,6 +269,9 @@ impl Db {
     }
 }
 
+/// What was given back unsent or was definitely not paid, and is tried again: of what somebody looks after.
+const SENT_LATER: &str = "w.kind IN (3, 4) AND l.state IN (3, 5, 6)";
+
 #[derive(QueryableByName)]
 struct Waiting {
     #[diesel(sql_type = Text)]
@@ -300,39 +281,18 @@ struct Waiting {
 }
 
 fn claimed_and_unsent(connection: &mut PgConnection) -> QueryResult<Vec<Waiting>> {
-    diesel::sql_query(
-        "SELECT w.backend, count(*) AS waiting FROM ledger_work w
-         CROSS JOIN LATERAL unnest(w.seqs) AS s (seq)
-         JOIN payment_ledger l ON l.batch_id = w.batch_id AND l.seq = s.seq
-         WHERE w.kind IN (3, 4) AND l.state IN (3, 5, 6) GROUP BY 1",
-    )
+    diesel::sql_query(format!(
+        "SELECT w.backend, count(*) AS waiting FROM {LOOKED_AFTER} WHERE {SENT_LATER} GROUP BY 1"
+    ))
     .load(connection)
 }
 
 #[derive(QueryableByName)]
 struct PostponedRow {
-    #[diesel(sql_type = Text)]
-    backend: String,
-    #[diesel(sql_type = BigInt)]
-    batch_no: i64,
-    #[diesel(sql_type = Integer)]
-    seq: i32,
-    #[diesel(sql_type = SmallInt)]
-    attempt: i16,
-    #[diesel(sql_type = Text)]
-    sender_id: String,
-    #[diesel(sql_type = Text)]
-    transaction_id: String,
-    #[diesel(sql_type = Text)]
-    request_id: String,
-    #[diesel(sql_type = BigInt)]
-    amount: i64,
-    #[diesel(sql_type = Text)]
-    currency: String,
+    #[diesel(embed)]
+    payment: OpenPayment,
     #[diesel(sql_type = SmallInt)]
     state: i16,
-    #[diesel(sql_type = Text)]
-    message: String,
     #[diesel(sql_type = SmallInt)]
     kind: i16,
     #[diesel(sql_type = Timestamptz)]
@@ -341,20 +301,8 @@ struct PostponedRow {
 
 impl PostponedRow {
     fn read(self, doing: &'static str) -> Result<PostponedPayment, DbError> {
-        Ok(PostponedPayment {
-            state: state(self.state, doing)?,
-            next: step(self.kind, self.due_at, doing)?,
-            backend: self.backend,
-            batch_no: self.batch_no,
-            seq: self.seq,
-            attempt: self.attempt,
-            sender_id: self.sender_id,
-            transaction_id: self.transaction_id,
-            request_id: self.request_id,
-            amount: self.amount,
-            currency: self.currency,
-            message: self.message,
-        })
+        let Self { payment, state: code, kind, due_at } = self;
+        Ok(PostponedPayment { payment, state: state(code, doing)?, next: step(kind, due_at, doing)? })
     }
 }
 
@@ -396,8 +344,7 @@ fn attempts_at(connection: &mut PgConnection, batch: Uuid, seq: i32) -> QueryRes
          FROM batches b
          JOIN payment_instructions p ON p.batch_id = $1 AND p.seq = $2
          LEFT JOIN payment_ledger l ON l.batch_id = $1 AND l.seq = $2
-         LEFT JOIN LATERAL (SELECT kind, due_at FROM ledger_work
-                            WHERE batch_id = $1 AND $2 = ANY(seqs) ORDER BY due_at LIMIT 1) w ON l.state IN (3, 4, 5, 6)
+         LEFT JOIN ledger_work w ON w.work_id = l.work_id AND $2 = ANY(w.seqs) AND l.state IN (3, 4, 5, 6)
          WHERE b.batch_id = $1",
     )
     .bind::<SqlUuid, _>(batch)

@@ -4,10 +4,7 @@ mod fragile;
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use chrono::Utc;
 use gctb_db::{NewBatch, NewInstruction, OutboxRow};
@@ -15,11 +12,9 @@ use gctb_domain::{BatchId, BatchNo, Currency, FinancialAddress, Money, Seq};
 use gctb_events::{Event, Instruction, InstructionChunk, Outgoing, Payment, PaymentChunk};
 use gctb_mapper::{Clock, Exits, IDENTITY, Resolver, Router, Rules, Settings, World};
 use gctb_runtime::{HandleError, Handled, Handler, Health, Incoming, Origin, Shutdown, chain};
-use gctb_simulator::{Simulator, SimulatorError, Variant};
+use gctb_simulator::testing::Played;
 use gctb_testkit::{TestDatabase, eventually};
 use serde_json::Value;
-use tempfile::TempDir;
-use tokio::sync::oneshot;
 
 pub(crate) use fragile::FragileMapper;
 
@@ -35,24 +30,24 @@ pub(crate) struct Bench {
     pub(crate) health: Health,
     pub(crate) published: Arc<Mutex<Vec<OutboxRow>>>,
     sent: Arc<Mutex<Vec<Outgoing>>>,
-    simulator: Running,
+    simulator: Played,
 }
 
 impl Bench {
     /// None, and the test counted as skipped, where there is no Postgres. `settings` are environment variables without
     /// the prefix.
     pub(crate) fn start(test: &str, settings: &[(&str, &str)]) -> Option<Self> {
-        let simulator = Running::start();
-        let url = format!("http://{}/mapper/sync/resolve", simulator.addr);
+        let simulator = Played::start();
+        let url = format!("{}/mapper/sync/resolve", simulator.url());
         Self::start_with(test, settings, &url, simulator)
     }
 
     /// The same with a mapper elsewhere.
     pub(crate) fn start_at(test: &str, url: &str) -> Option<Self> {
-        Self::start_with(test, &[], url, Running::start())
+        Self::start_with(test, &[], url, Played::start())
     }
 
-    fn start_with(test: &str, settings: &[(&str, &str)], url: &str, simulator: Running) -> Option<Self> {
+    fn start_with(test: &str, settings: &[(&str, &str)], url: &str, simulator: Played) -> Option<Self> {
         let database = gctb_testkit::database(test)?;
         let settings = load(url, settings);
         let (sent, published) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
@@ -118,12 +113,12 @@ impl Bench {
 
     /// What the simulator's mapper has been asked so far.
     pub(crate) fn mapper(&self) -> Value {
-        self.simulator.control(reqwest::Method::GET, None)
+        runtime().block_on(self.simulator.get("/control/mapper"))
     }
 
     /// Changes how the simulator's mapper behaves.
     pub(crate) fn set_mapper(&self, change: &Value) {
-        self.simulator.control(reqwest::Method::PUT, Some(change));
+        runtime().block_on(self.simulator.put("/control/mapper", change));
     }
 }
 
@@ -214,63 +209,6 @@ pub(crate) fn seqs(outgoing: &[Outgoing]) -> Vec<i32> {
 
 pub(crate) fn decoded(payload: &[u8]) -> InstructionChunk {
     InstructionChunk::decode(payload).expect("readable").event
-}
-
-/// A simulator on a thread of its own; it ends with the test.
-struct Running {
-    addr: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<(), SimulatorError>>>,
-    _root: TempDir,
-}
-
-impl Running {
-    fn start() -> Self {
-        let root = tempfile::tempdir().expect("a temporary directory");
-        let settings = gctb_simulator::Settings {
-            bind: "127.0.0.1:0".parse().expect("an address"),
-            open: false,
-            bank_root: root.path().to_owned(),
-            book: root.path().join("book.jsonl"),
-            bank_poll: Duration::from_millis(200),
-            bank_delay: Duration::from_millis(500),
-            reject_percent: 0,
-            mapper_variant: Variant::Spar23,
-            rails: gctb_simulator::RailSettings::default(),
-        };
-        let simulator = Simulator::open(&settings).expect("it opens");
-        let addr = simulator.addr();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let run = move || {
-            runtime().block_on(simulator.run(async {
-                stopped.await.ok();
-            }))
-        };
-        let thread = std::thread::spawn(run);
-        Self { addr, stop: Some(stop), thread: Some(thread), _root: root }
-    }
-
-    fn control(&self, method: reqwest::Method, body: Option<&Value>) -> Value {
-        let url = format!("http://{}/control/mapper", self.addr);
-        runtime().block_on(async {
-            let mut request = reqwest::Client::new().request(method, url);
-            if let Some(body) = body {
-                request = request.json(body);
-            }
-            let answer = request.send().await.expect("answered").error_for_status().expect("taken");
-            answer.json().await.expect("JSON")
-        })
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(std::thread::panicking() || matches!(ended, Ok(Ok(()))), "the simulator ended badly");
-        }
-    }
 }
 
 fn runtime() -> tokio::runtime::Runtime {

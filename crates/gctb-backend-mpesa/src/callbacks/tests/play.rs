@@ -6,18 +6,19 @@ use gctb_backend::{Affordable, Order, PaymentBackend};
 use gctb_domain::paying::Learnt;
 use gctb_domain::{FinancialAddress, LedgerState};
 use gctb_runtime::Shutdown;
+use gctb_simulator::testing::Played;
 use gctb_testkit::eventually;
 use serde_json::{Value, json};
 
 use super::stage::{Stage, code, defaults, msisdn};
 use crate::settings::MpesaSettings;
-use crate::testing::played::Played;
+use crate::testing::played::introduce;
 use crate::testing::{Certificate, kes};
 
 /// Settings of a listener, and of a rail that the simulator knows.
 async fn settings(played: &Played, change: impl FnOnce(&mut MpesaSettings)) -> (MpesaSettings, Certificate) {
     let (mut settings, _) = defaults(&played.url());
-    let certificate = played.introduce(&mut settings).await;
+    let certificate = introduce(played, &mut settings).await;
     change(&mut settings);
     (settings, certificate)
 }

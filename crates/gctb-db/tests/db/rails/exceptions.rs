@@ -51,6 +51,49 @@ fn i10_what_came_is_kept_beside_the_exception_and_cut() {
 }
 
 #[test]
+fn what_nobody_believed_is_listed_newest_first_with_whose_payment_it_names_and_its_body_only_on_demand() {
+    let Some(database) = gctb_testkit::database("what_nobody_believed_is_listed") else { return };
+    let (db, mpesa) = (database.db(), process(LONG).backend);
+    let mojaloop = BackendName::parse("mojaloop").expect("a name");
+    let batch = stored(db, &[Item::Accepted(100)]);
+    let nobodys = NewException {
+        kind: "malformed",
+        detail: "the body is no JSON".to_owned(),
+        rail_key: None,
+        instruction: None,
+        body: Some("<html>".to_owned()),
+    };
+    let of = |seq: i32, kind| NewException { kind, instruction: Some((batch.id, Seq(seq))), ..nobodys.clone() };
+    let known = NewException { rail_key: Some("KEY".to_owned()), body: None, ..of(0, "amount_differs") };
+    db.keep_exceptions(&mpesa, &[nobodys.clone(), known]).expect("kept");
+    db.keep_exceptions(&mojaloop, &[of(7, "unknown_instruction")]).expect("kept");
+
+    let listed = |backend, limit, with_bodies| {
+        let rows = db.rail_exceptions(backend, limit, with_bodies).expect("Postgres is there");
+        let cell = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        rows.iter()
+            .map(|row| {
+                let named = [&row.rail_key, &row.sender_id, &row.transaction_id, &row.request_id, &row.body].map(cell);
+                format!("{} {} {}", row.backend, row.kind, named.join(" "))
+            })
+            .collect::<Vec<_>>()
+    };
+    let names = database.value("SELECT concat_ws(' ', sender_id, transaction_id) AS value FROM batches");
+    let reference = database.value("SELECT request_id AS value FROM payment_instructions");
+    let (no_position, all_of_it) = (
+        format!("mojaloop unknown_instruction - {names} -"),
+        format!("mpesa amount_differs KEY {names} {reference} -"),
+    );
+    let without = [format!("{no_position} -"), all_of_it.clone(), "mpesa malformed - - - - -".to_owned()];
+    assert_eq!(listed(None, 10, false), without);
+    let with_bodies = [format!("{no_position} <html>"), all_of_it, "mpesa malformed - - - - <html>".to_owned()];
+    assert_eq!(listed(None, 10, true), with_bodies);
+    assert_eq!(listed(Some(&mpesa), 10, false), without[1..]);
+    assert_eq!(listed(None, 2, false), without[..2]);
+    assert_eq!(listed(Some(&mojaloop), 10, true), with_bodies[..1]);
+}
+
+#[test]
 fn a_callback_finds_its_batches_by_their_numbers() {
     let Some(database) = gctb_testkit::database("a_callback_finds_its_batches") else { return };
     let db = database.db();

@@ -8,6 +8,7 @@ mod operators;
 mod poison;
 mod questions;
 mod spared;
+mod views;
 mod who_acts;
 mod work;
 

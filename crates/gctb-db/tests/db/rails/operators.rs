@@ -41,7 +41,8 @@ fn i3_a_persons_word_needs_an_unknown_end_a_quiet_attempt_and_nothing_heard_agai
         .values("SELECT concat_ws(' ', actor, action, target, evidence) AS value FROM operator_actions ORDER BY 1");
     let recorded = |word: &str, seq| format!("clerk payments resolve --{word} {} ticket 4711", key(seq, 1));
     assert_eq!(actions, [recorded("not-paid", 1), recorded("paid", 0)]);
-    let waiting: Vec<i32> = db.waiting_payments(10).expect("Postgres is there").iter().map(|row| row.seq).collect();
+    let waiting: Vec<i32> =
+        db.waiting_payments(10).expect("Postgres is there").iter().map(|row| row.payment.seq).collect();
     assert_eq!((waiting, forgotten(&database)), (vec![2], Vec::new()));
     assert_eq!(taken(&take_up(db, &me).expect("another attempt")), ["1:2:Send:false"]);
 }
@@ -77,8 +78,9 @@ fn i4_what_is_paid_after_all_waits_for_a_person_no_more() {
     let batch = stored(db, &[Item::Accepted(100); 2]);
     let window = claim(db, &me, &batch, 2).windows[0];
     tell(db, &me, &batch, (0..2).map(|seq| word(seq, Learnt::Nothing)).collect(), window);
-    let waiting =
-        || -> Vec<i32> { db.waiting_payments(10).expect("Postgres is there").iter().map(|row| row.seq).collect() };
+    let waiting = || -> Vec<i32> {
+        db.waiting_payments(10).expect("Postgres is there").iter().map(|row| row.payment.seq).collect()
+    };
     assert_eq!(waiting(), [0, 1]);
     tell(db, &me, &batch, vec![word(0, Learnt::Paid)], None);
     assert_eq!((waiting(), database.value("SELECT seqs::text AS value FROM ledger_work")), (vec![1], "{1}".to_owned()));
