@@ -1,7 +1,8 @@
 //! The consumer loops of the bridge: which process reads which topic. gctb-mapper has two, each with a group of its own.
 
+use crate::rails::Rail;
 use crate::service::Service;
-use crate::system::System;
+use crate::system::{Options, System};
 
 /// A loop that reads a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,5 +64,17 @@ impl Consumer {
     pub fn retries(self, system: &System) -> u64 {
         let topic = format!("topic=\"{}\"", self.topic());
         system.metric(self.service(), "gctb_consumer_retries_total", &[&topic])
+    }
+}
+
+impl Options {
+    /// Consumers whose place in their group is kept by name: who is started again takes its partitions at once, and nobody waits for
+    /// Kafka to take the dead for dead. Not where a replica shall take over.
+    #[must_use]
+    pub fn kept_by_name(mut self) -> Self {
+        let consumers = Service::CONSUMERS.into_iter().chain(self.rail.map(Rail::service));
+        let named = |service: Service| (service, "kafka.extra.group_instance_id".to_owned(), service.name().to_owned());
+        self.settings.extend(consumers.map(named));
+        self
     }
 }

@@ -54,11 +54,18 @@ impl Doomed {
             set(Service::Status, "sweep.resend_after", "1s"),
             set(Service::Status, "sweep.settle", "100ms"),
         ];
-        // A static member that comes back takes its partitions at once.
-        let consumers = Service::CONSUMERS.into_iter().chain(rail.map(Rail::service));
-        settings.extend(consumers.map(|service| set(service, "kafka.extra.group_instance_id", service.name())));
+        // What is asked again, or tried again, is so at once.
+        let soon = [
+            ("rail.look_every", "50ms"),
+            ("rail.retry_after", "50ms"),
+            ("rail.ask_after", "100ms"),
+            ("rail.ask_after_max", "500ms"),
+            ("rail.asks_max", "60"),
+        ];
+        settings.extend(rail.into_iter().flat_map(|rail| soon.map(|(key, value)| set(rail.service(), key, value))));
         let route_to = rail.map_or("file", Rail::backend);
-        let mut system = System::prepare(test, Options { settings, rail, route_to, ..Options::default() })?;
+        let mut system =
+            System::prepare(test, Options { settings, rail, route_to, ..Options::default() }.kept_by_name())?;
         // A rail is there before its backend: M-Pesa's certificate is fetched from it.
         system.start_service(Service::Simulator);
         system.start_all();

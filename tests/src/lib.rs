@@ -23,6 +23,7 @@ pub mod prove;
 pub mod proxy;
 pub mod rails;
 pub mod replica;
+pub mod secrets;
 pub mod service;
 pub mod signs;
 pub mod soak;

@@ -2,17 +2,25 @@
 
 mod book;
 mod faults;
+mod mirror;
 mod payees;
 pub mod trial;
 mod verdict;
 
 pub use book::Book;
+pub use mirror::{Mirror, Mirrors};
 pub use payees::Payee;
 pub use verdict::{Verdict, judge};
 
 use crate::http;
 use crate::service::{Service, Settings, settings};
-use crate::system::World;
+use crate::system::{System, World};
+
+/// What nobody can guess in the path of callbacks.
+pub const CALLBACK_TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
+/// The passwords and keys that the backends are given.
+pub const PASSWORDS: [&str; 3] = ["demo-password#1", "demo-password", "demo-consumer-secret"];
 
 /// A rail that is called, with the profile of its backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +85,15 @@ impl Rail {
             Self::Simple => format!("payee{number}@people.example"),
             Self::Daraja => format!("2547{number:06}77"),
             Self::Mojaloop => format!("MSISDN:2547{number:06}77"),
+        }
+    }
+
+    /// The setting that says where the rail is.
+    pub const fn url_setting(self) -> &'static str {
+        match self {
+            Self::Simple => "mpesa.simple.base_url",
+            Self::Daraja => "mpesa.daraja.base_url",
+            Self::Mojaloop => "adapter.url",
         }
     }
 
@@ -154,7 +171,14 @@ fn daraja(service: Service, world: &World, simulator: &str) -> Settings {
         ("mpesa.daraja.certificate_file", &certificate),
         ("mpesa.daraja.short_code", "600992"),
         ("mpesa.daraja.callback_url", &format!("http://{listener}/mpesa")),
-        ("mpesa.daraja.callback_token", "0123456789abcdef0123456789abcdef"),
+        ("mpesa.daraja.callback_token", CALLBACK_TOKEN),
         ("mpesa.daraja.listener.bind", &listener),
     ])
+}
+
+impl System {
+    /// Where a backend takes callbacks: the path that its rail is told, up to what names their kind.
+    pub fn callback_url(&self, service: Service) -> String {
+        format!("http://{}/mpesa/{CALLBACK_TOKEN}", self.world().callbacks(service))
+    }
 }

@@ -139,10 +139,11 @@ impl Trial {
     fn more_settings(&self) -> Vec<(Service, String, String)> {
         let services = [self.rail.service(), self.rail.twin()];
         let all = [("rail.rate_per_second", "250"), ("rail.asks_max", "8"), ("rail.attempts_max", "5")];
-        services
-            .into_iter()
-            .flat_map(|service| all.map(|(key, value)| (service, key.to_owned(), value.to_owned())))
-            .collect()
+        let of_replicas = services.into_iter().flat_map(|service| all.map(|(key, value)| (service, key, value)));
+        // Kafka takes the dead for dead soon: sooner than their claims end.
+        let consumers = services.into_iter().chain([Service::Status]);
+        let short = consumers.map(|service| (service, "kafka.session_timeout", "3s"));
+        of_replicas.chain(short).map(|(service, key, value)| (service, key.to_owned(), value.to_owned())).collect()
     }
 }
 

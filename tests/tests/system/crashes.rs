@@ -24,7 +24,7 @@ fn i1_an_acknowledged_batch_survives_kill_9_of_the_api_right_after_the_answer() 
 #[test]
 fn i2_i4_kill_9_of_the_mapper_while_it_resolves_a_batch_pays_everybody_once() {
     let test = "i2_i4_kill_9_of_the_mapper_while_it_resolves_a_batch_pays_everybody_once";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     system.bank().mapper(&json!({ "delay_ms": 300 }));
     for killed_after in [1, 2] {
         let asked = system.bank().mapper_calls();
@@ -42,7 +42,7 @@ fn i2_i4_kill_9_of_the_mapper_while_it_resolves_a_batch_pays_everybody_once() {
 #[test]
 fn i2_i4_kill_9_of_the_file_backend_at_every_step_of_a_file_pays_everybody_once() {
     let test = "i2_i4_kill_9_of_the_file_backend_at_every_step_of_a_file_pays_everybody_once";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     let states =
         |system: &System| system.database.value("SELECT coalesce(max(state), 0)::text AS value FROM outgoing_files");
     let killed_and_started = |system: &mut System| {
@@ -72,7 +72,7 @@ fn i2_i4_kill_9_of_the_file_backend_at_every_step_of_a_file_pays_everybody_once(
 #[test]
 fn i4_i5_kill_9_of_the_status_service_while_it_folds_changes_no_total() {
     let test = "i4_i5_kill_9_of_the_status_service_while_it_folds_changes_no_total";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     for _ in 0..2 {
         system.submit(Batch::mixed(1400));
         eventually_within(PATIENCE, "the first fold", || (system.entries(Service::Status, "folded") > 0).then_some(()));
@@ -86,7 +86,7 @@ fn i4_i5_kill_9_of_the_status_service_while_it_folds_changes_no_total() {
 #[test]
 fn i2_i4_kill_9_of_everything_at_once_with_a_batch_in_hand_pays_everybody_once() {
     let test = "i2_i4_kill_9_of_everything_at_once_with_a_batch_in_hand_pays_everybody_once";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     system.submit(Batch::mixed(1400));
     system.wait_for_value(
         "some claims",
@@ -133,7 +133,7 @@ const AS_IF_NEVER_RECORDED: &str = "UPDATE outgoing_files
 #[test]
 fn i2_a_file_whose_put_was_not_recorded_is_found_at_the_bank_and_not_put_again() {
     let test = "i2_a_file_whose_put_was_not_recorded_is_found_at_the_bank_and_not_put_again";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     system.bank().pause(true);
     system.submit(Batch::payable(50));
     system.wait_for_value(
@@ -155,7 +155,7 @@ fn i2_a_file_whose_put_was_not_recorded_is_found_at_the_bank_and_not_put_again()
 #[test]
 fn i2_a_file_with_no_trace_at_the_bank_waits_for_an_operators_word_and_is_then_put_once() {
     let test = "i2_a_file_with_no_trace_at_the_bank_waits_for_an_operators_word_and_is_then_put_once";
-    let Some(mut system) = System::start(test, Options::default()) else { return };
+    let Some(mut system) = System::start(test, Options::default().kept_by_name()) else { return };
     system.bank().pause(true);
     let sent = system.submit(Batch::payable(50));
     system.wait_for_value(

@@ -14,6 +14,7 @@ mod outages_kafka;
 mod outages_postgres;
 mod poison;
 mod privacy;
+mod privacy_rails;
 mod rails;
 mod replays;
 mod replicas;

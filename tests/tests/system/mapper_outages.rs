@@ -13,8 +13,8 @@ use gctb_testkit::eventually_within;
 use serde_json::{Value, json};
 
 /// Rounds of the resolver that together take longer than every time-out of [`impatient`]: with a back-off of 0.2 s, 0.4 s,
-/// and then 0.5 s between them, 6.6 s and the calls.
-const ROUNDS: u64 = 14;
+/// and then 0.5 s between them, 3.6 s and the calls.
+const ROUNDS: u64 = 8;
 
 /// What can be wrong with the mapper as a whole, and what must be told of it.
 struct Trouble {
@@ -74,7 +74,8 @@ fn impatient() -> Options {
         ("mapper.call_timeout", "600ms"),
         ("mapper.round_time_max", "1s"),
         ("mapper.breaker.open_time", "500ms"),
-        ("kafka.max_poll_interval", "6s"),
+        ("kafka.session_timeout", "3s"),
+        ("kafka.max_poll_interval", "3s"),
     ];
     with_settings(&settings)
 }

@@ -101,7 +101,9 @@ fn i2_a_bank_that_takes_pays_and_answers_a_file_before_we_recorded_its_put_is_re
     let test = "i2_a_bank_that_takes_pays_and_answers_a_file_before_we_recorded_its_put_is_recorded_afterwards";
     let Some(mut system) = System::prepare(test, Options::impatient()) else { return };
     let (line, url) = Proxy::to_database(system.database.url());
-    system.options.settings.push((Service::BackendFile, "database.url".to_owned(), url));
+    // One file for all, also where ids come to it late, since the machine is busy.
+    let more = [("database.url", url), ("files.close_after", "2s".to_owned())];
+    system.options.settings.extend(more.map(|(key, value)| (Service::BackendFile, key.to_owned(), value)));
     system.start_all();
     for which in [Break::BeforeCommit, Break::AfterCommit] {
         let paid = system.bank().book().len();
