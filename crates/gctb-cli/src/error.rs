@@ -97,6 +97,9 @@ impl CliError {
             }
             Self::UnknownBatch { .. } => "check the transaction_id, and name the sender with --sender",
             Self::PagesDisagree { .. } => "try again, and report it if it happens twice",
+            Self::Database(gctb_db::DbError::Kept { .. }) => {
+                "one of the backend's processes may be frozen: end the one that does not answer at /healthz, and try again"
+            }
             Self::Database(_) => "check that Postgres runs, that the URL is right and that `gctb migrate` was run",
             Self::KafkaSettings(_) => "see the comments in crates/gctb-runtime/config/kafka.toml",
             Self::TopicsDeclared(_) => "correct the file and build again",

@@ -48,6 +48,12 @@ pub enum DbError {
         /// What was being done.
         doing: &'static str,
     },
+    /// Claims that began before did not end, so that nobody can say yet that none comes after.
+    #[error("could not {doing}: claims that began before have not ended")]
+    Kept {
+        /// What was being done.
+        doing: &'static str,
+    },
     /// A row says what no row may say; a CHECK or another service's version is wrong.
     #[error("could not {doing}: {what} has a value that this version does not know")]
     Unreadable {
@@ -62,7 +68,7 @@ impl DbError {
     /// What becomes of the work that met this error.
     pub const fn fate(&self) -> Fate {
         match self {
-            Self::Connect { .. } | Self::Overtaken { .. } => Fate::Retry,
+            Self::Connect { .. } | Self::Overtaken { .. } | Self::Kept { .. } => Fate::Retry,
             Self::Statement { fate, .. } => *fate,
             Self::UnknownBatch { .. } => Fate::Unknown,
             Self::Unreadable { .. } => Fate::Refused,

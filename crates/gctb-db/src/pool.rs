@@ -118,6 +118,7 @@ impl Db {
             Abort::UnknownBatch => DbError::UnknownBatch { doing },
             Abort::Unreadable(what) => DbError::Unreadable { doing, what },
             Abort::Overtaken => DbError::Overtaken { doing },
+            Abort::Kept => DbError::Kept { doing },
         })
     }
 }
@@ -154,6 +155,7 @@ pub(crate) enum Abort {
     UnknownBatch,
     Unreadable(&'static str),
     Overtaken,
+    Kept,
 }
 
 impl From<diesel::result::Error> for Abort {

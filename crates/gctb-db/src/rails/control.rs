@@ -129,8 +129,11 @@ impl Row {
 const GATES: i32 = 0x7261_696c;
 /// How long a stopper waits for claims before it lets those behind it pass, in milliseconds.
 const STOP_WAIT_MS: u32 = 2_000;
-/// How often it tries.
-const STOP_TRIES: u32 = 10;
+/// How often a process tries, which comes again later.
+const PROCESS_TRIES: u32 = 10;
+/// How often a person's order is tried: for a minute. Postgres ends what a frozen process has open after half of that, unless
+/// `database.transaction_idle_timeout` says otherwise.
+const PERSON_TRIES: u32 = 30;
 
 #[derive(QueryableByName)]
 struct Gate {
@@ -184,7 +187,7 @@ fn close(connection: &mut PgConnection, backend: &BackendName) -> Result<(), Abo
         .execute(connection);
     match closed {
         Ok(_) => Ok(()),
-        Err(DieselError::DatabaseError(_, said)) if said.message().contains("lock timeout") => Err(Abort::Overtaken),
+        Err(DieselError::DatabaseError(_, said)) if said.message().contains("lock timeout") => Err(Abort::Kept),
         Err(error) => Err(error.into()),
     }
 }
@@ -340,7 +343,9 @@ impl Db {
         reason: &str,
         resume_after: Option<Duration>,
     ) -> Result<bool, DbError> {
-        in_the_queue(|| self.transaction("hold a rail", |connection| hold(connection, backend, reason, resume_after)))
+        in_the_queue(PROCESS_TRIES, || {
+            self.transaction("hold a rail", |connection| hold(connection, backend, reason, resume_after))
+        })
     }
 
     /// A process opens its rail after a good probe. False: it was not held, or its time is not over, since another process has
@@ -349,7 +354,7 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses.
     pub fn release_rail(&self, backend: &BackendName) -> Result<bool, DbError> {
-        in_the_queue(|| {
+        in_the_queue(PROCESS_TRIES, || {
             self.transaction("release a rail", |connection| {
                 close(connection, backend)?;
                 let released = diesel::sql_query(
@@ -370,7 +375,7 @@ impl Db {
     /// # Errors
     /// Where Postgres refuses, or claims do not end; nothing is changed then.
     pub fn order_rail(&self, backend: &BackendName, what: RailOrder, by: &ByHand<'_>) -> Result<RailOrdered, DbError> {
-        in_the_queue(|| {
+        in_the_queue(PERSON_TRIES, || {
             self.transaction("change whether a backend may pay", |connection| order(connection, backend, what, by))
         })
     }
@@ -398,10 +403,10 @@ impl Db {
 }
 
 /// Stands in the queue of claims again, a limited number of times, where they did not end in time.
-fn in_the_queue<T>(mut stop: impl FnMut() -> Result<T, DbError>) -> Result<T, DbError> {
-    for _ in 1..STOP_TRIES {
+fn in_the_queue<T>(tries: u32, mut stop: impl FnMut() -> Result<T, DbError>) -> Result<T, DbError> {
+    for _ in 1..tries {
         match stop() {
-            Err(DbError::Overtaken { .. }) => {}
+            Err(DbError::Kept { .. }) => {}
             done => return done,
         }
     }

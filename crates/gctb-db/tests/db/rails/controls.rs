@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
+use diesel::{Connection, PgConnection};
 use gctb_db::{RailGate, RailOrder, RailOrdered, RailState, Word};
 use gctb_domain::Seq;
 use gctb_domain::paying::Learnt;
@@ -103,6 +105,23 @@ fn a_person_pauses_resumes_and_probes_on_the_record_and_can_ask_what_would_becom
         .values("SELECT concat_ws(' ', actor, action, target, evidence) AS value FROM operator_actions ORDER BY 1");
     let recorded = |verb: &str| format!("clerk rail {verb} mpesa ticket 4711");
     assert_eq!(actions, [recorded("pause"), recorded("probe"), recorded("resume")]);
+}
+
+#[test]
+fn a_person_who_pauses_a_rail_waits_for_a_claim_that_is_frozen_until_postgres_ends_it() {
+    let Some(database) = gctb_testkit::database("a_person_who_pauses_a_rail_waits") else { return };
+    let (db, rail) = (database.db(), process(NONE).backend);
+    db.introduce_rail(&rail).expect("introduced");
+    let mut frozen = PgConnection::establish(database.url()).expect("Postgres is there");
+    // Longer than a stopper waits at a time.
+    let claim = "SET idle_in_transaction_session_timeout = '5s'; BEGIN; SELECT 1 FROM rail_controls FOR SHARE;
+                 SELECT pg_advisory_xact_lock_shared(x'7261696c'::int, hashtext('mpesa'))";
+    frozen.batch_execute(claim).expect("it has claimed");
+    let began = Instant::now();
+    db.order_rail(&rail, RailOrder::Pause, &by_hand(false)).expect("paused");
+    assert!(began.elapsed() > Duration::from_secs(3), "the claim may still have been committed");
+    assert_eq!(db.rail_gate(&rail).expect("Postgres is there"), RailGate::Stopped);
+    assert!(frozen.batch_execute("COMMIT").is_err(), "the frozen claim is none");
 }
 
 #[test]
