@@ -22,7 +22,7 @@ use crate::settings::{MojaloopSettings, PayerSettings, UnusableSetting};
 /// handle was recorded**. An order without a handle was therefore never accepted by anybody.
 ///
 /// That holds for an adapter that waits for an acceptance, which is not what it does by default. Until this process has
-/// seen it wait, each attempt is named [`IN_DOUBT`] before it is posted: what becomes of one whose answer is lost then,
+/// seen it wait, each attempt is named in doubt before it is posted: what becomes of one whose answer is lost then,
 /// nobody but a person finds out.
 pub struct MojaloopRail {
     adapter: Adapter,
