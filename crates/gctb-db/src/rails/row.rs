@@ -291,7 +291,8 @@ fn update_stretch(connection: &mut PgConnection, batch: BatchId, stretch: &Stret
              not_found = u.not_found, rail_handle = u.rail_handle, past_attempts = u.past_attempts,
              work_id = u.work_id, asked = u.asked, evidence_kind = u.evidence_kind, evidence_at = u.evidence_at,
              evidence_sends = u.evidence_sends, evidence_quiet = u.evidence_quiet, evidence_reason = u.evidence_reason,
-             evidence = u.evidence, spared = u.spared, rail_reference = u.rail_reference, reason_code = u.reason_code, message = u.message,
+             evidence = u.evidence, spared = u.spared, rail_reference = u.rail_reference, reason_code = u.reason_code,
+             message = u.message,
              quiet_at = coalesce(now() + u.quiet_in * interval '1 millisecond', l.quiet_at), changed_at = u.changed_at
          FROM unnest($4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24,
                      $25, $26, $27)
